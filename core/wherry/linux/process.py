@@ -1,0 +1,170 @@
+"""Processes: what a supervisor needs to start, name, watch and reap them. See prctl(2), pidfd_open(2), namespaces(7)."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from wherry.linux.steps import effect
+from wherry.linux.syscalls import call
+
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
+MS_REC, MS_SLAVE = 0x4000, 0x80000
+MNT_DETACH = 2
+SPLICE_F_NONBLOCK = 2
+PIDFD_GET_INFO, PIDFD_INFO_EXIT = 0xC040FF0B, 1 << 3
+
+DEFAULT_SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+UNKNOWN_STATUS = 255
+
+
+def set_title(title: str) -> None:
+    """Name this process (15 characters) as `ps` and `top` show it."""
+    call("prctl", PR_SET_NAME, title.encode(), 0, 0, 0)
+
+
+def become_subreaper() -> None:
+    """From now on orphans below this process become its children."""
+    call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """SIGKILL this process when `parent`, which forked it, ends; exits at once if that has happened already."""
+    call("prctl", PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def set_oom_score(adjustment: int) -> bool:
+    """Make the kernel's OOM killer prefer (positive) or avoid (negative) this process. False if that is not allowed."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(adjustment))
+    except PermissionError:  # lowering it needs CAP_SYS_RESOURCE
+        return False
+    return True
+
+
+def reset_signals() -> None:
+    """Give every signal its default action: an ignored one would be inherited by all that this process starts."""
+    for number in DEFAULT_SIGNALS:
+        with suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def status_of(code: int) -> int:
+    """The exit status of a wait(2) status word as shells give it: 0-255, or 128 + the signal's number."""
+    return 128 + (code & 127) if code & 127 else (code >> 8) & 255
+
+
+def foreign_status(pid: int, pidfd: int) -> int | None:
+    """The exit status of a dead process that is not our child, or None if the kernel no longer tells it.
+
+    Asked of the pidfd (Linux 6.15), or of /proc as long as the process is a zombie.
+    """
+    for _ in range(50):
+        info = array.array("Q", [PIDFD_INFO_EXIT] + [0] * 7)  # struct pidfd_info
+        with suppress(OSError):
+            fcntl.ioctl(pidfd, PIDFD_GET_INFO, info)
+            if info[0] & PIDFD_INFO_EXIT:
+                return status_of(array.array("i", info.tobytes())[15])
+        fields = _stat(pid)
+        if fields is None or len(fields) < 50:
+            return None
+        if fields[0] == "Z":
+            return status_of(int(fields[49]))
+        time.sleep(0.002)
+    return None
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat that follow the name; None if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def parent_of(pid: int) -> int:
+    """The pid of the parent, 0 if there is no such process."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def children() -> list[int]:
+    """The children of this (single-threaded) process, zombies included."""
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def program_of(pid: int) -> str:
+    """The path of the program that a process executes, empty for a zombie or a process that is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """Close every descriptor from 3 up but these: a stray copy of a pipe's write end would swallow its end."""
+    low = 3
+    for fd in sorted({fd for fd in keep if fd >= 3}):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, 1 << 20)
+
+
+def tee(source: int, target: int, count: int) -> int:
+    """Copy up to `count` bytes from pipe to pipe and leave them in the first, without blocking; 0 at the end. See tee(2)."""
+    return call("tee", source, target, count, SPLICE_F_NONBLOCK)
+
+
+@contextmanager
+def without_mount(target: str, home: int) -> Iterator[None]:
+    """This thread lives in a private mount namespace without what is mounted on `target`, and returns to `home` after.
+
+    `home` is a descriptor of the mount namespace of this process. What the thread starts in the body stays there.
+    Slave propagation keeps the unmount from the host, and lets later unmounts of the host through.
+    """
+    effect("unshare", "mount", target)
+    call("unshare", CLONE_NEWNS | CLONE_FS)
+    try:
+        call("mount", "none", "/", None, MS_SLAVE | MS_REC, None)
+        call("umount2", target, MNT_DETACH)
+        yield
+    finally:
+        call("setns", home, CLONE_NEWNS)
+
+
+def warm_cgroups() -> None:
+    """Move this process from its cgroup to the same cgroup: no change, but the kernel's lock is fast for a while after.
+
+    The first write to any cgroup.procs after 0.1 s waits for an RCU grace period, 8-13 ms; those that follow do not.
+    """
+    effect("cgroup", os.getpid())
+    with open(f"{_own_cgroup()}/cgroup.procs", "w") as file:
+        file.write("0")  # the writer itself
+
+
+def _own_cgroup() -> str:
+    """The folder of this process's cgroup in the first hierarchy whose mount shows it."""
+    with open("/proc/self/cgroup") as file:
+        paths = {line.split(":", 2)[1].partition(",")[0]: line.rstrip("\n").split(":", 2)[2] for line in file}
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            fields = line.split()
+            after = fields.index("-")
+            if fields[after + 1] not in ("cgroup", "cgroup2") or fields[3] != "/":
+                continue
+            names = fields[after + 3].split(",") if fields[after + 1] == "cgroup" else [""]
+            for name in names:
+                if name in paths:
+                    return fields[4] + paths[name].rstrip("/")
+    raise FileNotFoundError("no cgroup file system is mounted")

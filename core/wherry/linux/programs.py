@@ -1,0 +1,33 @@
+"""Small programs of the host that are asked something and answer at once: where they are and what they print."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from wherry.errors import Unavailable
+
+# A service's PATH often lacks sbin, where distributions put some runtimes.
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def find(name: str) -> str | None:
+    """The absolute path of a program on PATH or in an sbin folder; None if there is none."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
+    found = shutil.which(name, path=path)
+    return os.path.abspath(found) if found else None
+
+
+def output(argv: Sequence[str], *, seconds: float = 10.0) -> str:
+    """What the program prints. Raises `Unavailable` if it fails, or takes longer than `seconds` and was killed."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=True
+        )
+    except subprocess.CalledProcessError as error:
+        raise Unavailable(f"{argv[0]} failed with status {error.returncode}: {error.stderr.strip()}") from error
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise Unavailable(f"{argv[0]} does not answer: {error}") from error
+    return done.stdout

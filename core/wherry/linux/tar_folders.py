@@ -1,0 +1,113 @@
+"""The directories of a tree while an archive is extracted into it: found inside the tree, made when missing."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from wherry.linux.files import remove_entry
+from wherry.linux.openat2 import openat2
+from wherry.linux.tar_whiteouts import Whiteouts
+
+_MOST = 200  # descriptors held; archives go through a tree directory by directory
+
+
+class Folders:
+    """Descriptors of directories by their path in the archive, resolved with the tree as root. Owns `top`.
+
+    A descriptor that `find` or `make` returned stays open until the next `make`, `trim` or `forget`.
+    """
+
+    def __init__(self, top: int, whiteouts: Whiteouts) -> None:
+        self.top = top
+        self._whiteouts = whiteouts
+        self._open: dict[bytes, int] = {}
+        self._times: dict[bytes, int] = {}
+
+    def find(self, path: bytes) -> int:
+        """The directory at `path`. Raises OSError if there is none."""
+        if not path:
+            return self.top
+        found = self._open.get(path)
+        if found is None:
+            found = self._open[path] = openat2(self.top, path, os.O_RDONLY | os.O_DIRECTORY)
+        return found
+
+    def make(self, path: bytes) -> int:
+        """The directory at `path`, made if it is missing, as are those it lies in. Raises OSError."""
+        try:
+            return self.find(path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        at = 0
+        while at < len(path):  # one component more each time
+            self.trim()
+            at = path.find(b"/", at + 1)
+            at = len(path) if at < 0 else at
+            parent, _, name = path[:at].rpartition(b"/")
+            self._make_one(self.find(parent), name, path[:at])
+        return self.find(path)
+
+    def _make_one(self, directory: int, name: bytes, path: bytes) -> None:
+        lifted = False
+        try:
+            os.mkdir(name, 0o755, dir_fd=directory)
+        except FileExistsError:
+            lifted = self._whiteouts.lift(directory, name)
+            if not lifted:
+                return  # a directory or a link to one, or the next lookup says what is wrong
+            os.mkdir(name, 0o755, dir_fd=directory)
+        opened = self.find(path)
+        os.fchmod(opened, 0o755)  # whatever the umask
+        if lifted:
+            self._whiteouts.replaced(opened)
+
+    def keep(self, path: bytes, opened: int) -> None:
+        """Take over the descriptor of the directory at `path`."""
+        earlier = self._open.pop(path, None)
+        if earlier is not None:
+            os.close(earlier)
+        self._open[path] = opened
+
+    def time(self, path: bytes, mtime: int) -> None:
+        """Let `set_times` give the directory this time, in nanoseconds."""
+        self._times[path] = mtime
+
+    def remove(self, directory: int, name: bytes, path: bytes) -> None:
+        """Remove the entry `name`, which is at `path`, to make room for another."""
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        remove_entry(directory, name)
+        if stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode):  # paths through it now lead elsewhere
+            self.forget(but=directory)
+            below = path + b"/"
+            self._times = {at: time for at, time in self._times.items() if at != path and not at.startswith(below)}
+
+    def trim(self) -> None:
+        """Close the descriptors if there are many."""
+        if len(self._open) > _MOST:
+            self.forget()
+
+    def forget(self, but: int | None = None) -> None:
+        """Close the descriptors, except one that is in use."""
+        kept = {}
+        for path, opened in self._open.items():
+            if opened == but:
+                kept[path] = opened
+            else:
+                os.close(opened)
+        self._open = kept
+
+    def set_times(self) -> None:
+        """Give the directories their times, now that nothing is made in them any more."""
+        for path, mtime in self._times.items():
+            self.trim()
+            try:
+                opened = self.find(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # a later entry took its place
+            os.utime(opened, ns=(mtime, mtime))
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        self.forget()
+        os.close(self.top)

@@ -1,0 +1,31 @@
+"""Ids and names of objects."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from wherry.errors import Invalid
+
+ID = re.compile(r"[0-9a-f]{64}")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+
+def new_id() -> str:
+    """A random id: 64 hexadecimal digits, never all decimal in its first 12 (host names must not look like numbers)."""
+    while True:
+        value = secrets.token_hex(32)
+        if not value[:12].isdecimal():
+            return value
+
+
+def short_id(value: str) -> str:
+    """The first 12 digits, as lists show them; a digest loses its algorithm first."""
+    return value.rpartition(":")[2][:12]
+
+
+def check_name(kind: str, name: str) -> str:
+    """`name` if it is a valid name for a container or volume. Raises `Invalid` with Docker's text."""
+    if not NAME.fullmatch(name):
+        raise Invalid(f"Invalid {kind} name ({name}), only {NAME.pattern[:-1]} are allowed")
+    return name

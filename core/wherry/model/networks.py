@@ -1,0 +1,133 @@
+"""Networks and endpoints: what drivers see, and what the engine records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+Protocol = Literal["tcp", "udp", "sctp"]
+
+
+@attrs.frozen(kw_only=True)
+class Network:
+    """A network as its driver sees it. Subnets are CIDR texts, assigned by the engine's IPAM, with a gateway each."""
+
+    id: str
+    name: str
+    subnets: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    internal: bool = False
+    options: Any = None  # the driver's OPTIONS, parsed
+
+
+@attrs.frozen(kw_only=True)
+class Endpoint:
+    """A container's place in a network, as the driver sees it. Addresses are CIDR texts, assigned by the engine's IPAM."""
+
+    id: str
+    network_id: str
+    container_id: str
+    interface: str  # its name in the sandbox, chosen by the engine (eth0, eth1, ...)
+    addresses: tuple[str, ...] = ()
+    mac: str | None = None
+    options: Any = None  # the driver's ENDPOINT_OPTIONS, parsed
+
+
+@attrs.frozen
+class Attachment:
+    """What `attach` made in the sandbox. The engine installs the routes, and one default gateway for the whole sandbox."""
+
+    mac: str
+    gateways: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()  # (destination CIDR, gateway address; "" is on-link)
+
+
+@attrs.frozen
+class PortMapping:
+    """One published port: what arrives at host address and port leads to the container's port."""
+
+    protocol: Protocol
+    host_address: str
+    host_port: int
+    container_port: int
+
+
+@attrs.frozen
+class EndpointState:
+    """An endpoint with the ports published to it: the state that `reconcile` must bring about."""
+
+    endpoint: Endpoint
+    ports: tuple[PortMapping, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class IpamPool:
+    """One entry of a network's IPAM configuration. `ip_range` narrows what is handed out; `auxiliary` are reserved names."""
+
+    subnet: str
+    gateway: str = ""
+    ip_range: str = ""
+    auxiliary: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class NetworkSpec:
+    """What a caller asks for when creating a network. Empty pools let the engine choose a subnet."""
+
+    name: str
+    driver: str = "bridge"
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    pools: tuple[IpamPool, ...] = ()
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] = attrs.field(factory=dict)
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class NetworkRecord:
+    """A network as the engine records it. `spec.pools` are complete: every pool has its subnet and gateway."""
+
+    id: str
+    created_ns: int
+    spec: NetworkSpec
+    predefined: bool = False
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.spec.name
+
+
+@attrs.frozen(kw_only=True)
+class EndpointSpec:
+    """What a caller asks for when putting a container into a network."""
+
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    link_local_ips: tuple[str, ...] = ()
+    links: tuple[str, ...] | None = None
+    aliases: tuple[str, ...] | None = None
+    mac_address: str = ""
+    driver_opts: Mapping[str, str] | None = None
+    gw_priority: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class EndpointRecord:
+    """A container's endpoint as the engine records it, in the container. Empty texts mean: not attached now."""
+
+    network_id: str
+    spec: EndpointSpec
+    endpoint_id: str = ""
+    interface: str = ""
+    address: str = ""  # CIDR
+    gateway: str = ""
+    mac: str = ""
+    dns_names: tuple[str, ...] = ()

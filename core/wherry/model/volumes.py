@@ -1,0 +1,31 @@
+"""Volumes as callers ask for them and as the engine records them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class VolumeSpec:
+    """What a caller asks for. An empty name lets the engine choose one, and makes the volume anonymous."""
+
+    name: str = ""
+    driver: str = "local"
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class VolumeRecord:
+    """A volume as the engine records it. `mountpoint` is where its data shows on the host, "" while it shows nowhere."""
+
+    name: str
+    driver: str
+    created_ns: int
+    mountpoint: str = ""
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    anonymous: bool = False
+    scope: str = "local"

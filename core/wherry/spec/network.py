@@ -1,0 +1,81 @@
+"""Network drivers: networks and their endpoints. Everything such a driver needs can be imported from here."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from wherry.errors import Conflict, Invalid, NotFound, Unavailable, Unsupported, WherryError
+from wherry.model.networks import Attachment, Endpoint, EndpointState, Network, PortMapping
+from wherry.spec.base import Context, DriverSpec, hookimpl, spec
+from wherry.toolkit.options import NoOptions, option
+
+__all__ = [
+    "Attachment", "Conflict", "Context", "Endpoint", "EndpointState", "Invalid", "Network", "NetworkDriver", "NoOptions",
+    "NotFound", "PortMapping", "Unavailable", "Unsupported", "WherryError", "hookimpl", "option",
+]  # fmt: skip
+
+
+class NetworkDriver(DriverSpec):
+    """Networks and their endpoints. The engine owns the sandbox (network namespace), IPAM, names, routes and host ports.
+
+    SANDBOX "own" gets a namespace for each container, "host" shares the host's. ADDRESSES False (host, none): the engine
+    assigns none. Options that OPTIONS and ENDPOINT_OPTIONS do not know are kept, echoed and warned about, as Docker does.
+    """
+
+    FAMILY = "network"
+    SANDBOX: ClassVar[Literal["own", "host"]] = "own"
+    ADDRESSES: ClassVar[bool] = True
+    ENDPOINT_OPTIONS: ClassVar[type] = NoOptions
+
+    @spec
+    @abstractmethod
+    def create_network(self, network: Network) -> None:
+        """Make what the whole network needs on this host (a bridge, rules)."""
+
+    @spec
+    @abstractmethod
+    def delete_network(self, network: Network) -> None:
+        """Remove it. No endpoint is left."""
+
+    @spec
+    @abstractmethod
+    def attach(self, network: Network, endpoint: Endpoint, netns: int) -> Attachment | None:
+        """Put the interface with the endpoint's addresses into the namespace behind descriptor `netns`.
+
+        None: nothing to see there.
+        """
+
+    @spec
+    @abstractmethod
+    def detach(self, network: Network, endpoint: Endpoint, netns: int | None) -> None:
+        """Take it and its published ports away. `netns` is None when the namespace is gone already."""
+
+    @spec
+    @abstractmethod
+    def list_networks(self) -> Sequence[str]:
+        """Ids of what the host shows; () if it shows nothing."""
+
+    @spec
+    @abstractmethod
+    def list_endpoints(self) -> Sequence[tuple[str, str]]:
+        """(network id, endpoint id) of what the host shows; () if nothing."""
+
+    @spec
+    def publish(self, network: Network, endpoint: Endpoint, ports: Sequence[PortMapping]) -> None:
+        """Optional, the driver can publish: make exactly these host ports lead to the endpoint. They are reserved."""
+        raise NotImplementedError
+
+    @spec
+    def reconcile(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> None:
+        """Optional: bring rules and host links to exactly this state in one go (engine start, foreign flush).
+
+        The engine then attaches again what is missing. Without this hook the engine repeats the calls.
+        """
+        raise NotImplementedError
+
+    @spec
+    def set_peers(self, network_id: str, peers: Sequence[tuple[str, str, str]]) -> None:
+        """Optional, multi-host: make exactly these (address, mac, node address) reachable."""
+        raise NotImplementedError

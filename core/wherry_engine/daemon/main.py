@@ -1,0 +1,111 @@
+"""wherryd: the composition root. One engine a data root, its services, and the signals that end them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from wherry.errors import Conflict, WherryError
+from wherry.linux import steps
+from wherry_engine.daemon.config import Config, load
+from wherry_engine.daemon.services import Services
+from wherry_engine.engine.engine import Engine, Settings
+
+AUDIT = "WHERRY_STEP_AUDIT"  # a file that gets a line for each side effect outside a step
+
+log = logging.getLogger("wherryd")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Exit code 0, or 1 with the reason on stderr."""
+    try:
+        config = load(sys.argv[1:] if arguments is None else arguments)
+        _log_to_stderr(config)
+        _audit()
+        with ExitStack() as stack:
+            _claim(config, stack)
+            asyncio.run(_run(config))
+    except WherryError as error:
+        print(f"wherryd: {error.text}", file=sys.stderr)  # noqa: T201  there is no log to read yet
+        return 1
+    return 0
+
+
+def _log_to_stderr(config: Config) -> None:
+    names = {"warn": logging.WARNING, "fatal": logging.CRITICAL}
+    level = logging.DEBUG if config.debug else names.get(config.log_level, config.log_level.upper())
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _audit() -> None:
+    path = os.environ.get(AUDIT)
+    if path:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+        def report(line: str) -> None:
+            os.write(file, f"wherryd: {line}\n".encode())
+
+        steps.enforce(report)
+
+
+def _claim(config: Config, stack: ExitStack) -> None:
+    """Make this the one engine of the data root, and write the pidfile. Raises `Conflict`."""
+    with steps.step("daemon.claim"):
+        for folder in (config.data_root, config.exec_root, config.pidfile.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = stack.enter_context((config.data_root / "wherry.lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Conflict(
+            f"another wherryd uses the data root {config.data_root}: give this one its own --data-root"
+        ) from error
+    with steps.step("daemon.pidfile"):
+        config.pidfile.write_text(f"{os.getpid()}\n")
+    stack.callback(_forget, config)
+
+
+def _forget(config: Config) -> None:
+    with steps.step("daemon.pidfile.remove"):
+        config.pidfile.unlink(missing_ok=True)
+
+
+async def _run(config: Config) -> None:
+    settings = Settings(
+        data_root=config.data_root,
+        exec_root=config.exec_root,
+        storage_driver=config.storage_driver,
+        log_driver=config.log_driver,
+        default_runtime=config.default_runtime,
+        bip=config.bip,
+        driver_configs=config.drivers,
+        preferred=config.preferred,
+        environment={name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ},
+        debug=config.debug,
+    )
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    engine = Engine(settings)
+    await engine.start()
+    services = Services(engine)
+    try:
+        await services.start(config)
+        log.info("ready on %s", ", ".join(config.hosts))
+        await ending.wait()
+        log.info("ending; containers go on running")
+    finally:
+        await services.stop()
+        await engine.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Services: subsystems that run beside the engine (the API is one), found through entry points."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Protocol, cast
+
+from wherry.errors import Failed
+from wherry_engine.daemon.config import Config
+from wherry_engine.engine.engine import Engine
+
+GROUP = "wherry.service"
+
+log = logging.getLogger(__name__)
+
+
+class Service(Protocol):
+    """What an entry point of the group makes; an internal seam without promise."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Nothing happens yet."""
+
+    async def start(self, urls: Sequence[str], *, allow_insecure: bool) -> None:
+        """Begin to serve on these addresses."""
+
+    async def stop(self) -> None:
+        """End, gracefully."""
+
+
+class Services:
+    """The running services."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._running: list[Service] = []
+
+    async def start(self, config: Config) -> None:
+        """Start every installed service. Raises `Failed` that names the one that cannot start."""
+        for point in entry_points(group=GROUP):
+            if point.dist is None or point.dist.name != "wherry":
+                log.warning("the service %s of another distribution is not loaded", point.name)
+                continue
+            try:
+                service = cast(type[Service], point.load())(self._engine)
+            except ImportError as error:
+                raise Failed(f"the service {point.name} cannot be loaded: {error}") from error
+            await service.start(config.hosts, allow_insecure=config.insecure_tcp)
+            self._running.append(service)
+
+    async def stop(self) -> None:
+        """Stop them all, last started first."""
+        for service in reversed(self._running):
+            await service.stop()
+        self._running.clear()

@@ -1,0 +1,144 @@
+"""The mounts of a bundle: the kernel's file systems, then what the container asked for, parents before children."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from wherry.errors import Invalid
+from wherry.model.configs import BindOptions, HostConfig, MountRequest
+from wherry.model.containers import MountPoint
+
+SHM_SIZE = 64 << 20
+_PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+# Stay writable in a read-only container: they are the kernel's, or gone with the container.
+_ALWAYS_WRITABLE = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
+
+# Options of tmpfs that exclude each other; of a group the last one said counts.
+_TMPFS_GROUPS = (
+    ("defaults",), ("ro", "rw"), ("suid", "nosuid"), ("dev", "nodev"), ("exec", "noexec"), ("sync", "async"),
+    ("dirsync",), ("mand", "nomand"), ("atime", "noatime", "relatime", "norelatime", "strictatime", "nostrictatime"),
+    ("diratime", "nodiratime"), tuple(sorted(_PROPAGATION)),
+)  # fmt: skip
+_TMPFS_GROUP = {name: group[0] for group in _TMPFS_GROUPS for name in group}
+_TMPFS_VALUES = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"})
+_TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev", "rprivate")
+
+
+@attrs.frozen(kw_only=True)
+class BundleMount:
+    """One mount of a container. Options as mount(8) names them; a bind is recursive and private unless they say otherwise."""
+
+    source: str
+    destination: str
+    options: tuple[str, ...] = ()
+    type: str = "bind"
+
+
+def oci_mounts(given: Sequence[BundleMount], host: HostConfig, points: Iterable[MountPoint]) -> list[dict[str, Any]]:
+    """All mounts in their order. A given one takes the place of the default with the same destination.
+
+    A given bind that is none of the container's mount points is a file of the engine's: as writable as the root is.
+    """
+    theirs = {posixpath.normpath(point.destination) for point in points}
+    asked = {posixpath.normpath(mount.destination): mount for mount in (*given, *tmpfs_mounts(host))}
+    if host.readonly_rootfs:
+        asked = {path: mount if path in theirs else _readonly(mount) for path, mount in asked.items()}
+    requests = {posixpath.normpath(m.target): m.bind_options for m in host.mounts or () if m.bind_options}
+    rendered = [_rendered(asked[path], requests.get(path, BindOptions())) for path in sorted(asked, key=_depth)]
+    mounts = [*_defaults(host, asked), *rendered]
+    return [
+        {"destination": m.destination, "type": m.type, "source": m.source, "options": list(m.options)} for m in mounts
+    ]
+
+
+def root_propagation(mounts: Iterable[dict[str, Any]]) -> str | None:
+    """How the root must propagate so that the mounts can: "shared", "rslave" or as the runtime likes (None)."""
+    options = {option for mount in mounts for option in mount["options"]}
+    if options & {"shared", "rshared"}:
+        return "shared"
+    return "rslave" if options & {"slave", "rslave"} else None
+
+
+def tmpfs_mounts(host: HostConfig) -> list[BundleMount]:
+    """What `--tmpfs` and `--mount type=tmpfs` ask for."""
+    found = [_tmpfs(path, text.split(",") if text else []) for path, text in (host.tmpfs or {}).items()]
+    return found + [_tmpfs(m.target, _request_options(m)) for m in host.mounts or () if m.type == "tmpfs"]
+
+
+def merge_tmpfs(options: Iterable[str]) -> tuple[str, ...]:
+    """Docker's defaults and these options; of those that exclude each other the last. Raises `Invalid` for an unknown one."""
+    merged: dict[str, str] = {}
+    for option in (*_TMPFS_DEFAULTS, *options):
+        name, separator, value = option.partition("=")
+        key = name if separator and value and name in _TMPFS_VALUES else _TMPFS_GROUP.get(option)
+        if key is None:
+            raise Invalid(f'invalid tmpfs option "{option}"')
+        merged.pop(key, None)
+        merged[key] = option
+    return tuple(merged.values())
+
+
+def _tmpfs(destination: str, options: Iterable[str]) -> BundleMount:
+    return BundleMount(type="tmpfs", source="tmpfs", destination=destination, options=tuple(options))
+
+
+def _request_options(request: MountRequest) -> list[str]:
+    found = ["ro"] if request.read_only else []
+    if request.tmpfs_options and request.tmpfs_options.mode:
+        found.append(f"mode={request.tmpfs_options.mode:o}")
+    if request.tmpfs_options and request.tmpfs_options.size_bytes:
+        found.append(f"size={request.tmpfs_options.size_bytes}")
+    return found
+
+
+def _defaults(host: HostConfig, asked: dict[str, BundleMount]) -> list[BundleMount]:
+    shm = ("nosuid", "noexec", "nodev", "mode=1777", f"size={host.shm_size or SHM_SIZE}")
+    safe = ("nosuid", "noexec", "nodev")
+    kernel = [
+        ("/proc", "proc", "proc", safe),
+        ("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+        ("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+        ("/sys", "sysfs", "sysfs", safe if host.privileged else (*safe, "ro")),
+        ("/sys/fs/cgroup", "cgroup", "cgroup", safe if host.privileged else ("ro", *safe)),
+        ("/dev/mqueue", "mqueue", "mqueue", safe),
+    ]
+    if host.ipc_mode == "host":
+        kernel.append(("/dev/shm", "bind", "/dev/shm", ("rbind", "rprivate")))
+    elif host.ipc_mode != "none":
+        kernel.append(("/dev/shm", "tmpfs", "shm", shm))
+    found = []
+    for destination, kind, source, options in kernel:
+        if destination in asked or ("/dev" in asked and destination.startswith("/dev/")):
+            continue
+        readonly = host.readonly_rootfs and not host.privileged and destination not in _ALWAYS_WRITABLE
+        extra = ("ro",) if readonly and "ro" not in options else ()
+        found.append(BundleMount(type=kind, source=source, destination=destination, options=(*options, *extra)))
+    return found
+
+
+def _readonly(mount: BundleMount) -> BundleMount:
+    if mount.type != "bind":
+        return mount
+    return attrs.evolve(mount, options=(*(option for option in mount.options if option != "rw"), "ro"))
+
+
+def _rendered(mount: BundleMount, bind: BindOptions) -> BundleMount:
+    if mount.type == "tmpfs":
+        return attrs.evolve(mount, options=merge_tmpfs(mount.options))
+    if mount.type != "bind":
+        return mount
+    options = ("bind" if "bind" in mount.options or bind.non_recursive else "rbind",)
+    options += tuple(option for option in mount.options if option not in ("bind", "rbind"))
+    if not _PROPAGATION & set(options):
+        options = (*options, "rprivate")
+    if "rbind" in options and not bind.read_only_non_recursive:
+        options = tuple("rro" if option == "ro" else option for option in options)  # what is mounted below, too
+    return attrs.evolve(mount, options=options)
+
+
+def _depth(path: str) -> tuple[int, str]:
+    return path.count("/"), path

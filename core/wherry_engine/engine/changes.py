@@ -1,0 +1,78 @@
+"""`--change` of import and commit: a few Dockerfile instructions applied to an image's run configuration."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wherry.errors import Invalid
+
+Run = dict[str, Any]
+
+
+def apply_changes(run: Run, changes: Sequence[str]) -> Run:
+    """`run` (an image config's "config" object) after these instructions. Raises `Invalid` for one that is unknown."""
+    for change in changes:
+        word, _, rest = change.strip().partition(" ")
+        handler = _HANDLERS.get(word.upper())
+        if handler is None:
+            raise Invalid(f"{word} is not a valid change command; known are {', '.join(sorted(_HANDLERS))}")
+        try:
+            run = handler(dict(run), rest.strip())
+        except ValueError as error:
+            raise Invalid(f"change {change!r} cannot be understood: {error}") from error
+    return run
+
+
+def _form(rest: str) -> list[str]:
+    """The exec form ["a", "b"], else the shell form."""
+    if rest.startswith("["):
+        parsed = json.loads(rest)
+        if not all(isinstance(item, str) for item in parsed):
+            raise ValueError("the exec form is a list of texts")
+        return list(parsed)
+    return ["/bin/sh", "-c", rest]
+
+
+def _pairs(rest: str) -> dict[str, str]:
+    words = shlex.split(rest)
+    if words and "=" not in words[0]:
+        return {words[0]: " ".join(words[1:])}
+    if not words or not all("=" in word for word in words):
+        raise ValueError("expected KEY=VALUE")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _env(run: Run, rest: str) -> Run:
+    kept = dict(entry.partition("=")[::2] for entry in run.get("Env") or ())
+    return {**run, "Env": [f"{key}={value}" for key, value in {**kept, **_pairs(rest)}.items()]}
+
+
+def _label(run: Run, rest: str) -> Run:
+    return {**run, "Labels": {**(run.get("Labels") or {}), **_pairs(rest)}}
+
+
+def _expose(run: Run, rest: str) -> Run:
+    ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in rest.split()}
+    return {**run, "ExposedPorts": {**(run.get("ExposedPorts") or {}), **ports}}
+
+
+def _volume(run: Run, rest: str) -> Run:
+    paths = json.loads(rest) if rest.startswith("[") else rest.split()
+    return {**run, "Volumes": {**(run.get("Volumes") or {}), **{path: {} for path in paths}}}
+
+
+_HANDLERS: dict[str, Callable[[Run, str], Run]] = {
+    "CMD": lambda run, rest: {**run, "Cmd": _form(rest)},
+    "ENTRYPOINT": lambda run, rest: {**run, "Entrypoint": _form(rest)},
+    "ENV": _env,
+    "EXPOSE": _expose,
+    "LABEL": _label,
+    "ONBUILD": lambda run, rest: {**run, "OnBuild": [*(run.get("OnBuild") or ()), rest]},
+    "STOPSIGNAL": lambda run, rest: {**run, "StopSignal": rest},
+    "USER": lambda run, rest: {**run, "User": rest},
+    "VOLUME": _volume,
+    "WORKDIR": lambda run, rest: {**run, "WorkingDir": rest},
+}

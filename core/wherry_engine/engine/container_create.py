@@ -1,0 +1,237 @@
+"""Creating and removing containers: what stays on the disk between runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from wherry.errors import Conflict, Invalid, NotFound
+from wherry.linux.files import remove_tree
+from wherry.model.configs import Config, HostConfig
+from wherry.model.containers import Container, ContainerSpec, Created, MountPoint
+from wherry.model.images import Image
+from wherry.model.names import check_name, new_id
+from wherry.model.networks import EndpointRecord, EndpointSpec
+from wherry.model.volumes import VolumeSpec
+from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.container_launch import Launcher, Parts
+from wherry_engine.engine.container_mounts import mount_points
+from wherry_engine.engine.container_spec import command, random_name, settle
+from wherry_engine.engine.images import Images
+from wherry_engine.engine.networks import Networks
+from wherry_engine.engine.rootfs import mount_all, unmount_all
+from wherry_engine.journal.journal import Journal
+from wherry_engine.state.database import Change
+from wherry_engine.work import Pool
+
+COPY_DEADLINE = 3600.0
+
+
+class Creator:
+    """Makes containers and removes them."""
+
+    def __init__(
+        self, *, book: Book, journal: Journal, parts: Parts, launcher: Launcher, images: Images, networks: Networks,
+        log_driver: str,
+    ) -> None:  # fmt: skip
+        self._book, self._journal, self._parts, self._launcher = book, journal, parts, launcher
+        self._images, self._networks, self._log_driver = images, networks, log_driver
+        self._pool = Pool("creation", 4)
+        journal.register("container.create", self._undo_create)
+        journal.register("container.remove", self._finish_remove)
+
+    async def create(self, spec: ContainerSpec) -> Created:
+        """Make a container. Raises `NotFound` for an image that is not here, `Conflict` for a name in use, `Invalid`."""
+        if not spec.config.image:
+            raise Invalid("no image given: Config.Image names the image of the container")
+        image = self._images.get(spec.config.image).image
+        id = new_id()
+        name = check_name("container", spec.name.removeprefix("/")) if spec.name else random_name(self._book.names())
+        with self._book.creation(id, name, image.id):
+            container, warnings = await self._settle(spec, image, id, name)
+            container = await self._make(container)
+        self._book.emit("create", container)
+        return Created(id=id, warnings=tuple(warnings))
+
+    async def _settle(self, spec: ContainerSpec, image: Image, id: str, name: str) -> tuple[Container, list[str]]:
+        config, host = settle(spec, image.config, id, self._log_driver)
+        points = mount_points(config, host, self._book.get)
+        path, args = command(config)
+        container = Container(
+            id=id,
+            name=name,
+            created_ns=time.time_ns(),
+            config=config,
+            host=host,
+            image_id=image.id,
+            storage_driver=self._parts.storage.name,
+            log_driver=host.log_config.type,
+            runtime=await self._parts.runtimes.choose(host.runtime, points),
+            path=path,
+            args=args,
+            mounts=tuple(await self._with_volumes(points)),
+            networks=self._wished(spec, config, host),
+        )
+        await self._launcher.log_target(container)
+        await self._check_sources(container)
+        return container, warnings(image, spec, host)
+
+    async def _with_volumes(self, points: Sequence[MountPoint]) -> list[MountPoint]:
+        """Anonymous volumes get their names now, so that the intent can name them."""
+        return [attrs.evolve(p, name=new_id()) if p.type == "volume" and not p.name else p for p in points]
+
+    def _wished(self, spec: ContainerSpec, config: Config, host: HostConfig) -> dict[str, EndpointRecord]:
+        mode = host.network_mode
+        if mode.startswith("container:"):
+            self._book.get(mode.removeprefix("container:"))
+            return {}
+        names = {mode: spec.endpoints.get(mode, EndpointSpec()), **spec.endpoints}
+        if mode == "bridge" and "default" in names:
+            names["bridge"] = names.pop("default")
+        if config.network_disabled:
+            return {}
+        wished = {}
+        for name, endpoint in names.items():
+            try:
+                network = self._networks.get(name)
+            except NotFound:
+                wished[name] = EndpointRecord(network_id="", spec=endpoint)  # the start tells
+                continue
+            if endpoint.ipv4_address and network.predefined:
+                raise Invalid("user specified IP address is supported on user defined networks only")
+            if endpoint.aliases and network.predefined and endpoint.aliases != (config.hostname,):
+                raise Invalid("network-scoped alias is supported only for containers in user defined networks")
+            wished[network.name] = EndpointRecord(network_id=network.id, spec=endpoint)
+        return wished
+
+    async def _check_sources(self, container: Container) -> None:
+        """A bind of `--mount` must exist; one of `-v` is made at start if it does not."""
+        for request in container.host.mounts or ():
+            if request.type == "bind":
+                create = bool(request.bind_options and request.bind_options.create_mountpoint)
+                try:
+                    await self._parts.processes.job(
+                        "ensure_bind", {"path": request.source, "create": create}, deadline=15
+                    )
+                except NotFound as error:
+                    raise Invalid(f'invalid mount config for type "bind": {error.text}') from error
+
+    async def _make(self, container: Container) -> Container:
+        parts = self._parts
+        named = [p.name for p in container.mounts if p.type == "volume"]
+        volumes = [name for name in named if parts.volumes.table.get(name) is None]
+        async with self._journal.operation("container.create", container.id, volumes=volumes) as operation:
+            mounts = await parts.drivers.call(
+                "container.create.prepare",
+                parts.storage,
+                lambda hook: hook.prepare(key=container.id, parent=parts.parent(container), writable=True, quota=None),
+            )
+            folder = parts.folders.container(container.id)
+            await self._pool.run("container.create.folder", lambda: folder.mkdir(mode=0o710))
+            container = await self._make_volumes(container, list(mounts))
+            await operation.commit(self._book.table.put(container))
+        return container
+
+    async def _make_volumes(self, container: Container, rootfs: list[Any]) -> Container:
+        """Volumes that do not exist are made; what the image has at their place is copied into empty ones."""
+        points = []
+        for point in container.mounts:
+            if point.type == "volume":
+                labels = {"com.docker.volume.anonymous": ""} if point.anonymous else {}
+                spec = VolumeSpec(
+                    name=point.name, driver=point.driver, labels=labels, options=self._options(container, point)
+                )
+                record = await self._parts.volumes.create(spec)
+                point = attrs.evolve(point, source=record.mountpoint, driver=record.driver)
+            points.append(point)
+        container = attrs.evolve(container, mounts=tuple(points))
+        wanted = [p for p in points if p.type == "volume" and not p.no_copy and not p.subpath]
+        if wanted:
+            await self._copy_up(container, wanted, rootfs)
+        return container
+
+    @staticmethod
+    def _options(container: Container, point: MountPoint) -> Mapping[str, str]:
+        for request in container.host.mounts or ():
+            if request.target == point.destination and request.volume_options:
+                return request.volume_options.driver_options
+        return {}
+
+    async def _copy_up(self, container: Container, points: Sequence[MountPoint], rootfs: list[Any]) -> None:
+        target = self._parts.folders.rootfs(container.id)
+        await self._pool.run("container.create.mount", lambda: mount_all(rootfs, target))
+        try:
+            for point in points:
+                path = await self._parts.volumes.attach(point.name, container.id)
+                arguments = {"rootfs": str(target), "path": point.destination, "target": path}
+                await self._parts.processes.job("copy_up", arguments, deadline=COPY_DEADLINE)
+        finally:
+            for point in points:
+                await self._parts.volumes.detach(point.name, container.id)
+            await self._pool.run("container.create.unmount", lambda: unmount_all(target))
+
+    async def _undo_create(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        if self._book.table.get(id) is None:
+            await self._pool.run("container.undo.unmount", lambda: unmount_all(self._parts.folders.rootfs(id)))
+            await self._erase(id)
+            await self._remove_volumes(data["volumes"])
+        return ()
+
+    # --- removal ---
+
+    async def remove(self, container: Container, *, volumes: bool) -> None:
+        """Remove a container that does not run. Only forward: what fails is tried again, here and at the next start."""
+        self._book.removing.add(container.id)
+        try:
+            await self._journal.forward("container.remove", container.id, volumes=volumes)
+        finally:
+            self._book.removing.discard(container.id)
+
+    async def _finish_remove(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        container = self._book.table.get(id)
+        if container is None:
+            return ()
+        await self._launcher.teardown(container, container.networks)
+        return await self.erase(container, volumes=bool(data["volumes"]))
+
+    async def erase(self, container: Container, *, volumes: bool) -> Sequence[Change]:
+        """Remove what a torn-down container has on the disk; the rows to change."""
+        self._book.removing.add(container.id)
+        try:
+            await self._erase(container.id)
+            if volumes:
+                await self._remove_volumes([p.name for p in container.mounts if p.anonymous])
+        finally:
+            self._book.removing.discard(container.id)
+        return (self._book.table.drop(container.id),)
+
+    async def _erase(self, id: str) -> None:
+        parts = self._parts
+        await parts.drivers.call("container.erase.snapshot", parts.storage, lambda hook: hook.remove(key=id))
+        await self._pool.run("container.erase.folder", lambda: remove_tree(parts.folders.container(id)))
+
+    async def _remove_volumes(self, names: Sequence[str]) -> None:
+        for name in names:
+            try:
+                await self._parts.volumes.remove(name, force=True)
+            except Conflict:
+                continue  # somebody else uses it by now, so it stays
+
+
+def warnings(image: Image, spec: ContainerSpec, host: HostConfig) -> list[str]:
+    """What the caller should know about what was asked."""
+    found = []
+    if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
+        found.append("Published ports are discarded when using host network mode")
+    if host.restart_policy.name not in ("", "no"):
+        found.append(f"The restart policy {host.restart_policy.name} is recorded; this version does not act on it yet")
+    if host.links:
+        found.append("Links are recorded; this version does not resolve them yet: use a user-defined network and names")
+    if spec.platform and spec.platform.split("/")[-1] not in (image.architecture, image.os):
+        found.append(
+            f"The requested image's platform ({image.os}/{image.architecture}) does not match the requested platform ({spec.platform})"
+        )
+    return found

@@ -1,0 +1,219 @@
+"""Making what a container runs on, and taking it away again: root file system, mounts, network, bundle, process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from wherry.errors import Unsupported, WherryError
+from wherry.linux.files import remove_tree
+from wherry.linux.users import User, resolve_user
+from wherry.model.containers import Container, MountPoint
+from wherry.model.logs import LocalLog, LogInfo
+from wherry.model.mounts import Mount
+from wherry.model.networks import EndpointRecord, PortMapping
+from wherry.model.runtimes import Runtime
+from wherry.spec.log import LogDriver
+from wherry.spec.storage import StorageDriver
+from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
+from wherry_engine.engine.container_files import Folders, own_mounts, write_files
+from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.endpoints import Endpoints
+from wherry_engine.engine.processes import Launch, Processes
+from wherry_engine.engine.rootfs import mount_all, unmount_all
+from wherry_engine.engine.runtimes import Runtimes
+from wherry_engine.engine.start_errors import start_error
+from wherry_engine.engine.together import together
+from wherry_engine.engine.volumes import Volumes
+from wherry_engine.loader.load import Driver
+from wherry_engine.work import Pool
+
+BIND_DEADLINE = 15.0
+
+
+@attrs.frozen
+class Launched:
+    """A container whose process has been made and waits to be started."""
+
+    pid: int
+    ports: tuple[PortMapping, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What a launch needs of the engine."""
+
+    folders: Folders
+    drivers: Drivers
+    storage: Driver[StorageDriver]
+    runtimes: Runtimes
+    endpoints: Endpoints
+    volumes: Volumes
+    processes: Processes
+    cgroup_parent: str
+    cgroup_version: int
+    parent: Callable[[Container], str | None]  # the snapshot that a container's is made from
+    image_size: Callable[[Container], int]  # bytes of its image
+
+
+class Launcher:
+    """Launches and tears down containers. Both may be repeated, and a teardown follows any part of a launch."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pool = Pool("containers", 8)
+
+    async def launch(self, operation: str, container: Container, planned: Mapping[str, EndpointRecord]) -> Launched:
+        """Everything before the commit; the container's process exists and has not begun."""
+        parts = self._parts
+        rootfs, ports, mounts = await together(
+            self._rootfs(container), self._network(container, planned), self._mounts(container)
+        )
+        driver, runtime = await parts.runtimes.get(container.runtime)
+        config = await self._pool.run(
+            "container.start.render", lambda: self._render(container, planned, rootfs, mounts)
+        )
+        if driver.has("adapt"):
+            config = await parts.drivers.call("container.start.adapt", driver, lambda hook: hook.adapt(config=config))
+        await self._pool.run("container.start.bundle", lambda: self._write_bundle(container.id, config))
+        launch = await self._launch(operation, container, runtime)
+        try:
+            pid = await parts.processes.create(launch)
+        except WherryError as error:
+            raise start_error(container, error) from error
+        return Launched(pid, ports)
+
+    async def _rootfs(self, container: Container) -> Path:
+        target = self._parts.folders.rootfs(container.id)
+        mounts = await self.prepare(container)
+        await self._pool.run("container.start.rootfs", lambda: mount_all(mounts, target))
+        return target
+
+    async def prepare(self, container: Container) -> list[Mount]:
+        """How to mount the container's root file system."""
+        parts = self._parts
+        found = await parts.drivers.call(
+            "container.start.prepare",
+            parts.storage,
+            lambda hook: hook.prepare(key=container.id, parent=parts.parent(container), writable=True, quota=None),
+        )
+        return list(found)
+
+    async def _network(self, container: Container, planned: Mapping[str, EndpointRecord]) -> tuple[PortMapping, ...]:
+        endpoints = self._parts.endpoints
+        await endpoints.attach(container, planned)
+        return await endpoints.publish(container, planned, self._parts.processes)
+
+    async def _mounts(self, container: Container) -> list[BundleMount]:
+        made = []
+        for point in container.mounts:
+            source = await self._source(container, point)
+            if source:
+                options = ("rbind", point.propagation or "rprivate", "rw" if point.writable else "ro")
+                made.append(BundleMount(source=source, destination=point.destination, options=options))
+        return made
+
+    async def _source(self, container: Container, point: MountPoint) -> str:
+        if point.type == "volume":
+            path = await self._parts.volumes.attach(point.name, container.id)
+            return f"{path}/{point.subpath}" if point.subpath else path
+        if point.type == "bind":
+            arguments = {"path": point.source, "create": bool(container.host.binds)}
+            await self._parts.processes.job("ensure_bind", arguments, deadline=BIND_DEADLINE)
+            return point.source
+        return ""
+
+    def _render(
+        self, container: Container, planned: Mapping[str, EndpointRecord], rootfs: Path, mounts: list[BundleMount]
+    ) -> Mapping[str, Any]:
+        parts = self._parts
+        write_files(parts.folders, container, planned)
+        taken = [point.destination for point in container.mounts]
+        given = BundleInput(
+            container=container,
+            rootfs=rootfs,
+            user=self._user(container, rootfs),
+            netns=parts.endpoints.netns(container),
+            mounts=(*own_mounts(parts.folders.files(container.id), taken), *mounts),
+            cgroups_path=f"{parts.cgroup_parent}/{container.id}",
+            hostname=container.config.hostname,
+            cgroup_version=parts.cgroup_version,
+        )
+        return oci_config(given)
+
+    @staticmethod
+    def _user(container: Container, rootfs: Path) -> User:
+        return resolve_user(rootfs, container.config.user, container.host.group_add or ())
+
+    def _write_bundle(self, id: str, config: Mapping[str, Any]) -> None:
+        folder = self._parts.folders.bundle(id)
+        folder.mkdir(mode=0o711, exist_ok=True)
+        (folder / "config.json").write_bytes(orjson.dumps(config))
+
+    async def _launch(self, operation: str, container: Container, runtime: Runtime) -> Launch:
+        return Launch(
+            operation=operation,
+            id=container.id,
+            bundle=self._parts.folders.bundle(container.id),
+            runtime=runtime,
+            tty=container.config.tty,
+            stdin=container.config.open_stdin,
+            stdin_once=container.config.stdin_once,
+            log=await self.log_target(container),
+            log_path=self._parts.folders.log(container.id),
+            console_size=container.host.console_size,
+        )
+
+    async def log_target(self, container: Container) -> LocalLog:
+        """What the container's log driver wants written. Raises `Invalid` for options that it refuses."""
+        driver = await self._parts.drivers.get(LogDriver, container.log_driver)
+        options = driver.parse("OPTIONS", container.host.log_config.config)
+        info = LogInfo(
+            container_id=container.id,
+            container_name=container.name,
+            image_name=container.config.image,
+            image_id=container.image_id,
+            command=(container.path, *container.args),
+            labels=container.config.labels,
+            env=dict(entry.partition("=")[::2] for entry in container.config.env),
+        )
+        return await self._parts.drivers.call(
+            "container.start.log", driver, lambda hook: hook.start(log=info, options=options)
+        )
+
+    async def size(self, container: Container) -> tuple[int, int]:
+        """(bytes that the container wrote, bytes of its whole root file system)."""
+        parts = self._parts
+        if not parts.storage.has("usage"):
+            raise Unsupported(f"the storage driver {parts.storage.name} does not tell sizes")
+        usage = await parts.drivers.call("container.size", parts.storage, lambda hook: hook.usage(key=container.id))
+        return usage.bytes, usage.bytes + parts.image_size(container)
+
+    # --- the way back ---
+
+    async def teardown(self, container: Container, records: Mapping[str, EndpointRecord]) -> None:
+        """Take away everything that a launch made, whatever part of it there is."""
+        parts = self._parts
+        _, runtime = await parts.runtimes.get(container.runtime)
+        await parts.processes.delete(container.id, runtime)
+        await together(
+            parts.endpoints.detach(container, records, parts.processes),
+            self._unmount(container),
+            self._end_log(container),
+        )
+
+    async def _unmount(self, container: Container) -> None:
+        folders = self._parts.folders
+        await self._pool.run("container.end.rootfs", lambda: unmount_all(folders.rootfs(container.id)))
+        for point in container.mounts:
+            if point.type == "volume":
+                await self._parts.volumes.detach(point.name, container.id)
+        await self._pool.run("container.end.bundle", lambda: remove_tree(folders.bundle(container.id)))
+
+    async def _end_log(self, container: Container) -> None:
+        driver = await self._parts.drivers.get(LogDriver, container.log_driver)
+        await self._parts.drivers.call("container.end.log", driver, lambda hook: hook.stop(container_id=container.id))

@@ -1,0 +1,204 @@
+"""From what a caller asks for and what the image says to what a container will be. Pure functions, no side effects."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container as AnyContainer
+from collections.abc import Sequence
+
+import attrs
+
+from wherry.errors import Invalid
+from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig
+from wherry.model.containers import ContainerSpec
+from wherry_engine.engine.bundle import check
+from wherry_engine.engine.ports import check_bindings
+
+SHM_SIZE = 64 << 20
+_ADJECTIVES = [
+    "amber",
+    "brisk",
+    "calm",
+    "clever",
+    "eager",
+    "fair",
+    "fleet",
+    "gentle",
+    "glad",
+    "hardy",
+    "keen",
+    "light",
+    "lively",
+    "loyal",
+    "mellow",
+    "merry",
+    "nimble",
+    "patient",
+    "plain",
+    "proud",
+    "quick",
+    "quiet",
+    "ready",
+    "sharp",
+    "silver",
+    "sleek",
+    "sober",
+    "steady",
+    "stout",
+    "sunny",
+    "swift",
+    "tidy",
+    "trim",
+    "true",
+    "vivid",
+    "warm",
+    "wise",
+]
+_BOATS = [
+    "barge",
+    "brig",
+    "canoe",
+    "caravel",
+    "catboat",
+    "clipper",
+    "coble",
+    "coracle",
+    "cutter",
+    "dhow",
+    "dinghy",
+    "dory",
+    "ferry",
+    "galley",
+    "gig",
+    "hoy",
+    "junk",
+    "kayak",
+    "ketch",
+    "launch",
+    "lighter",
+    "lugger",
+    "packet",
+    "pinnace",
+    "pram",
+    "punt",
+    "raft",
+    "scow",
+    "schooner",
+    "scull",
+    "skiff",
+    "sloop",
+    "smack",
+    "tender",
+    "trawler",
+    "tug",
+    "whaler",
+    "xebec",
+]
+
+
+def random_name(taken: AnyContainer[str]) -> str:
+    """A name nobody has, for people to say: two words, then a number if need be."""
+    while True:
+        name = f"{random.choice(_ADJECTIVES)}_{random.choice(_BOATS)}"
+        if name not in taken:
+            return name
+        if (name := f"{name}{random.randrange(10)}") not in taken:
+            return name
+
+
+def merge(given: Config, image: Config) -> Config:
+    """The container's config: the image's values where the caller said nothing.
+
+    A caller's entrypoint drops the image's command; environment and labels add up; ports and volumes too.
+    """
+    entrypoint, cmd = given.entrypoint, given.cmd
+    if not entrypoint and not cmd:
+        cmd = image.cmd
+    if entrypoint is None:
+        entrypoint = image.entrypoint
+    elif entrypoint == ("",):
+        entrypoint = None
+    names = {entry.partition("=")[0] for entry in given.env}
+    env = given.env + tuple(entry for entry in image.env if entry.partition("=")[0] not in names)
+    return attrs.evolve(
+        given,
+        entrypoint=entrypoint or None,
+        cmd=cmd,
+        env=env,
+        user=given.user or image.user,
+        working_dir=given.working_dir or image.working_dir,
+        labels={**image.labels, **given.labels},
+        exposed_ports=_union(image.exposed_ports, given.exposed_ports),
+        volumes=_union(image.volumes, given.volumes),
+        stop_signal=given.stop_signal or image.stop_signal,
+        healthcheck=_merge_health(given.healthcheck, image.healthcheck),
+        shell=given.shell or image.shell,
+        args_escaped=given.args_escaped or image.args_escaped,
+    )
+
+
+def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _merge_health(given: HealthConfig | None, image: HealthConfig | None) -> HealthConfig | None:
+    if given is None or image is None:
+        return given or image
+    return HealthConfig(
+        test=given.test or image.test,
+        interval=given.interval or image.interval,
+        timeout=given.timeout or image.timeout,
+        start_period=given.start_period or image.start_period,
+        start_interval=given.start_interval or image.start_interval,
+        retries=given.retries or image.retries,
+    )
+
+
+def settle(spec: ContainerSpec, image: Config, container_id: str, log_driver: str) -> tuple[Config, HostConfig]:
+    """The complete config and host config. Raises `Invalid` with every fault at once."""
+    config = merge(spec.config, image)
+    if not (config.entrypoint or config.cmd):
+        raise Invalid("no command specified")
+    host = spec.host
+    faults = check(config, host) + check_bindings(config, host) + _faults(config, host)
+    if faults:
+        raise Invalid("; ".join(faults))
+    shares_host = host.network_mode == "host" or host.uts_mode == "host"
+    if not config.hostname and not shares_host and not host.network_mode.startswith("container:"):
+        config = attrs.evolve(config, hostname=container_id[:12])
+    log = host.log_config if host.log_config.type else LogConfig(type=log_driver, config=host.log_config.config)
+    host = attrs.evolve(
+        host,
+        log_config=log,
+        network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
+        shm_size=host.shm_size or SHM_SIZE,
+        ipc_mode=host.ipc_mode or "private",
+    )
+    return config, host
+
+
+def _faults(config: Config, host: HostConfig) -> list[str]:
+    faults = []
+    policy = host.restart_policy
+    if policy.name not in ("", "no", "always", "unless-stopped", "on-failure"):
+        faults.append(
+            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if policy.maximum_retry_count and policy.name != "on-failure":
+        faults.append("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if policy.maximum_retry_count < 0:
+        faults.append("invalid restart policy: maximum retry count cannot be negative")
+    if host.auto_remove and policy.name not in ("", "no"):
+        faults.append("can't create 'AutoRemove' container with restart policy")
+    if config.working_dir and not config.working_dir.startswith("/"):
+        faults.append(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
+    faults += [f"invalid environment variable: {entry}" for entry in config.env if not entry.partition("=")[0]]
+    if host.network_mode == "host" and config.mac_address:
+        faults.append("conflicting options: mac-address and the network mode")
+    return faults
+
+
+def command(config: Config) -> tuple[str, tuple[str, ...]]:
+    """What runs: path and arguments."""
+    words = (*(config.entrypoint or ()), *(config.cmd or ()))
+    return words[0], words[1:]

@@ -1,0 +1,90 @@
+"""Containers: what the API asks of them, answered by those who create, run and stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from wherry.model.containers import Container, ContainerSpec, Created, ExitResult
+from wherry.model.logs import LogQuery, Record
+from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.container_create import Creator
+from wherry_engine.engine.container_files import Folders, HostFiles
+from wherry_engine.engine.container_launch import Launcher
+from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.container_streams import Attached, Streams
+
+
+class Containers:
+    """The engine's containers. A `ref` is an id, a unique beginning of one, or a name."""
+
+    def __init__(
+        self, book: Book, creator: Creator, runner: Runner, streams: Streams, launcher: Launcher, folders: Folders
+    ) -> None:
+        self._book, self._creator, self._runner = book, creator, runner
+        self._streams, self._launcher, self._folders = streams, launcher, folders
+
+    def list(self) -> Sequence[Container]:
+        """All containers, newest first."""
+        return self._book.list()
+
+    def get(self, ref: str) -> Container:
+        """One container. Raises `NotFound`, or `Invalid` if several match."""
+        return self._book.get(ref)
+
+    async def create(self, spec: ContainerSpec) -> Created:
+        """Make a container."""
+        return await self._creator.create(spec)
+
+    async def start(self, ref: str) -> None:
+        """Start it. Raises `NotModified` if it runs."""
+        await self._runner.start(ref)
+
+    async def stop(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
+        """Let it end, by force after `timeout` s. Raises `NotModified` if it does not run."""
+        await self._runner.stop(ref, timeout, signal)
+
+    async def kill(self, ref: str, signal: str = "KILL") -> None:
+        """Send it a signal. Raises `Conflict` if it does not run."""
+        await self._runner.kill(ref, signal)
+
+    async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
+        """Stop it if it runs, and start it."""
+        await self._runner.restart(ref, timeout, signal)
+
+    async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        """Remove it; `volumes` takes its anonymous volumes along."""
+        del link  # links are recorded in the container alone
+        await self._runner.remove(ref, force=force, volumes=volumes)
+
+    def wait(self, ref: str, condition: str = "not-running") -> asyncio.Future[ExitResult]:
+        """Its end, counted from this call on."""
+        return self._book.wait(ref, condition)
+
+    async def attach(self, ref: str, *, stdin: bool, stdout: bool, stderr: bool) -> Attached:
+        """Connect to its streams."""
+        return await self._streams.attach(ref, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def logs(self, ref: str, query: LogQuery) -> AsyncIterator[Record]:
+        """Its output so far and, with `follow`, to come."""
+        return self._streams.logs(ref, query)
+
+    async def resize(self, ref: str, height: int, width: int) -> None:
+        """Tell its terminal the size."""
+        await self._streams.resize(ref, height, width)
+
+    async def size(self, ref: str) -> tuple[int, int]:
+        """(bytes written by it, bytes of its whole root file system)."""
+        return await self._launcher.size(self._book.get(ref))
+
+    def log_path(self, container: Container) -> str:
+        """Where its log lies, "" if its driver keeps none."""
+        return str(self._folders.log(container.id)) if container.log_driver == "json-file" else ""
+
+    def files(self, container: Container) -> HostFiles:
+        """The files that the engine wrote for it."""
+        return self._folders.files(container.id)
+
+    def graph(self, container: Container) -> Mapping[str, str]:
+        """Where its root file system shows on the host."""
+        return {"MergedDir": str(self._folders.rootfs(container.id))}

@@ -1,0 +1,252 @@
+"""A container's places in networks: planned before the intent is recorded, made at start, taken away at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from wherry.errors import Conflict, Failed, NotFound
+from wherry.model.containers import Container
+from wherry.model.names import new_id
+from wherry.model.networks import Attachment, Endpoint, EndpointRecord, EndpointState, NetworkRecord, PortMapping
+from wherry.spec.network import NetworkDriver
+from wherry.toolkit.options import unknown_options
+from wherry_engine.engine import ipam
+from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.networks import Networks
+from wherry_engine.engine.ports import PortChooser, wanted
+from wherry_engine.engine.processes import Processes
+from wherry_engine.engine.sandboxes import Sandboxes
+from wherry_engine.loader.load import Driver
+from wherry_engine.work import Pool
+
+Records = Mapping[str, EndpointRecord]  # by network name
+
+
+class Endpoints:
+    """Endpoints, addresses, sandboxes and published ports of containers."""
+
+    def __init__(self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes) -> None:
+        self._networks, self._drivers, self._sandboxes = networks, drivers, sandboxes
+        self._pool = Pool("sandboxes", 4)
+        self._chooser = PortChooser()
+        self._leases: dict[str, dict[str, str]] = {}  # network id: address: container id
+
+    def adopt(self, container: Container) -> None:
+        """At the engine's start: a running container has these addresses."""
+        for record in container.networks.values():
+            if record.address:
+                self._lease(record.network_id, record.address, container.id)
+
+    def _lease(self, network_id: str, address: str, container_id: str) -> None:
+        self._leases.setdefault(network_id, {})[address.partition("/")[0]] = container_id
+
+    # --- what a start will make ---
+
+    async def plan(self, container: Container) -> dict[str, EndpointRecord]:
+        """The endpoints that a start will make, with ids, names and addresses, which are reserved from now on.
+
+        Raises `NotFound` for a network that is gone, `Conflict` and `Invalid` for addresses that cannot be had.
+        """
+        planned: dict[str, EndpointRecord] = {}
+        try:
+            for number, (name, wished) in enumerate(ordered(container)):
+                network = self._find(name, wished)
+                planned[network.name] = await self._plan_one(container, network, wished, f"eth{number}")
+        except BaseException:
+            self.release(container.id)
+            raise
+        return planned
+
+    def _find(self, name: str, wished: EndpointRecord) -> NetworkRecord:
+        if wished.network_id and (found := self._networks.table.get(wished.network_id)):
+            return found
+        try:
+            return self._networks.get(name)
+        except NotFound as error:
+            raise NotFound(f"failed to set up container networking: network {name} not found") from error
+
+    async def _plan_one(
+        self, container: Container, network: NetworkRecord, wished: EndpointRecord, interface: str
+    ) -> EndpointRecord:
+        driver = await self._networks.driver(network)
+        record = EndpointRecord(network_id=network.id, spec=wished.spec, endpoint_id=new_id(), interface=interface)
+        if not driver.cls.ADDRESSES:
+            return record
+        pool = network.spec.pools[0]
+        allocator = ipam.Allocator(
+            subnet=pool.subnet,
+            gateway=pool.gateway,
+            ip_range=pool.ip_range,
+            reserved=[*pool.auxiliary.values(), *self._reserved(network, container.id)],
+            used=self._leases.get(network.id, {}),
+            network=network.name,
+        )
+        address = allocator.allocate(wished.spec.ipv4_address or None)
+        self._lease(network.id, address, container.id)
+        return attrs.evolve(
+            record,
+            address=address,
+            gateway="" if network.spec.internal else pool.gateway,
+            mac=wished.spec.mac_address or container.config.mac_address or ipam.mac_for(address),
+            dns_names=dns_names(container, network, wished),
+        )
+
+    def _reserved(self, network: NetworkRecord, container_id: str) -> list[str]:
+        """Addresses that stopped containers asked for by name: handed out to nobody else."""
+        members = self._networks.containers(network.id).values()
+        return [e.spec.ipv4_address for c, e in members if e.spec.ipv4_address and c.id != container_id]
+
+    def release(self, container_id: str) -> None:
+        """Its addresses may be handed out again."""
+        for leases in self._leases.values():
+            for address in [a for a, holder in leases.items() if holder == container_id]:
+                del leases[address]
+
+    # --- making and taking away ---
+
+    def netns(self, container: Container) -> Path | None:
+        """The container's network namespace; None is the host's."""
+        mode = container.host.network_mode
+        if mode == "host":
+            return None
+        return self._sandboxes.path(mode.removeprefix("container:") if mode.startswith("container:") else container.id)
+
+    async def attach(self, container: Container, planned: Records) -> None:
+        """Make the sandbox with all its interfaces and routes."""
+        if container.host.network_mode == "host" or container.host.network_mode.startswith("container:"):
+            return
+        await self._pool.run("container.start.sandbox", lambda: self._sandboxes.create(container.id))
+        made: list[tuple[str, Attachment]] = []
+        default = -1
+        netns = await self._pool.run("container.start.netns", lambda: self._sandboxes.open(container.id))
+        try:
+            for name, record in planned.items():
+                network, driver, endpoint = await self._view(container, record)
+                view = self._networks.view(network, driver)
+                attachment = await self._drivers.call(
+                    "container.start.attach",
+                    driver,
+                    lambda hook, n=view, e=endpoint: hook.attach(network=n, endpoint=e, netns=netns),  # type: ignore[misc]
+                )
+                if attachment is not None:
+                    if default < 0 and planned[name].gateway:
+                        default = len(made)
+                    made.append((record.interface, attachment))
+        finally:
+            os.close(netns)
+        await self._pool.run("container.start.routes", lambda: self._sandboxes.configure(container.id, made, default))
+
+    async def publish(self, container: Container, planned: Records, processes: Processes) -> tuple[PortMapping, ...]:
+        """Reserve the requested host ports and lead them to the container; returns them, the chosen ones filled in."""
+        requests = wanted(container.config, container.host)
+        target = await self._published(container, planned)
+        if not requests or target is None:
+            return ()
+        network, driver, endpoint = target
+
+        async def reserve(ports: Sequence[PortMapping]) -> None:
+            await processes.reserve_ports(container.id, ports)
+
+        try:
+            ports = await self._chooser.reserve(requests, reserve)
+        except Conflict as error:
+            raise Failed(
+                f"driver failed programming external connectivity on endpoint {container.name} ({endpoint.id}): {error.text}"
+            ) from error
+        view = self._networks.view(network, driver)
+        await self._drivers.call(
+            "container.start.publish", driver, lambda hook: hook.publish(network=view, endpoint=endpoint, ports=ports)
+        )
+        return ports
+
+    async def _published(
+        self, container: Container, records: Records
+    ) -> tuple[NetworkRecord, Driver[NetworkDriver], Endpoint] | None:
+        """The endpoint that published ports lead to: the first whose driver can publish."""
+        for record in records.values():
+            if record.endpoint_id and record.address:
+                network, driver, endpoint = await self._view(container, record)
+                if driver.has("publish") and not network.spec.internal:
+                    return network, driver, endpoint
+        return None
+
+    async def detach(self, container: Container, records: Records, processes: Processes) -> None:
+        """Take away all that a start made; what is missing already is fine."""
+        await processes.release_ports(container.id)
+        mode = container.host.network_mode
+        if mode != "host" and not mode.startswith("container:"):
+            for record in records.values():
+                if record.endpoint_id and self._networks.table.get(record.network_id):
+                    await self._detach_one(container, record)
+            await self._pool.run("container.end.sandbox", lambda: self._sandboxes.remove(container.id))
+        self.release(container.id)
+
+    async def _detach_one(self, container: Container, record: EndpointRecord) -> None:
+        network, driver, endpoint = await self._view(container, record)
+        view = self._networks.view(network, driver)
+
+        def detach(hook: NetworkDriver) -> None:
+            try:
+                netns: int | None = self._sandboxes.open(container.id)
+            except NotFound:
+                netns = None
+            try:
+                hook.detach(network=view, endpoint=endpoint, netns=netns)
+            finally:
+                if netns is not None:
+                    os.close(netns)
+
+        await self._drivers.call("container.end.detach", driver, detach)
+
+    async def _view(
+        self, container: Container, record: EndpointRecord
+    ) -> tuple[NetworkRecord, Driver[NetworkDriver], Endpoint]:
+        network = self._networks.table.get(record.network_id)
+        if network is None:
+            raise NotFound(f"network {record.network_id} of container {container.name} is gone")
+        driver = await self._networks.driver(network)
+        return network, driver, endpoint_view(container, record, driver)
+
+    async def state(self, container: Container) -> list[tuple[str, EndpointState]]:
+        """What a running container's drivers must show: (network id, endpoint with the ports that lead to it)."""
+        published = await self._published(container, container.networks)
+        states = []
+        for record in container.networks.values():
+            if record.endpoint_id and self._networks.table.get(record.network_id):
+                _, _, endpoint = await self._view(container, record)
+                ports = container.ports if published and published[2].id == endpoint.id else ()
+                states.append((record.network_id, EndpointState(endpoint, ports)))
+        return states
+
+
+def endpoint_view(container: Container, record: EndpointRecord, driver: Driver[NetworkDriver]) -> Endpoint:
+    """The endpoint as its driver sees it."""
+    given = record.spec.driver_opts or {}
+    ignored = unknown_options(driver.cls.ENDPOINT_OPTIONS, given)
+    return Endpoint(
+        id=record.endpoint_id,
+        network_id=record.network_id,
+        container_id=container.id,
+        interface=record.interface,
+        addresses=(record.address,) if record.address else (),
+        mac=record.mac or None,
+        options=driver.parse("ENDPOINT_OPTIONS", {k: v for k, v in given.items() if k not in ignored}),
+    )
+
+
+def ordered(container: Container) -> list[tuple[str, EndpointRecord]]:
+    """Networks in the order of their interfaces: by gateway priority, then that of --network, then by name."""
+    mode = container.host.network_mode
+    return sorted(container.networks.items(), key=lambda item: (-item[1].spec.gw_priority, item[0] != mode, item[0]))
+
+
+def dns_names(container: Container, network: NetworkRecord, wished: EndpointRecord) -> tuple[str, ...]:
+    """The names by which others of a user-defined network find the container."""
+    if network.predefined:
+        return ()
+    names = (container.name, *(wished.spec.aliases or ()), container.id[:12], container.config.hostname)
+    return tuple(dict.fromkeys(name for name in names if name))

@@ -1,0 +1,263 @@
+"""The engine: its parts put together on one data root, started, recovered and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+
+from wherry.errors import WherryError
+from wherry.linux import cgroups
+from wherry.linux.files import remove_tree
+from wherry.linux.mounts import bind, make_shared, unmount
+from wherry.linux.steps import step
+from wherry.model.containers import Container
+from wherry.model.names import new_id
+from wherry.model.system import EngineInfo, VersionInfo
+from wherry.spec.observer import DriverCall
+from wherry.spec.storage import StorageDriver
+from wherry_engine.engine.actors import Actors
+from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.container_create import Creator
+from wherry_engine.engine.container_files import Folders
+from wherry_engine.engine.container_launch import Launcher, Parts
+from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.container_streams import Streams
+from wherry_engine.engine.containers import Containers
+from wherry_engine.engine.drivers import Drivers, Places
+from wherry_engine.engine.endpoints import Endpoints
+from wherry_engine.engine.events import Events
+from wherry_engine.engine.images import Images
+from wherry_engine.engine.info import architecture, engine_info, version_info
+from wherry_engine.engine.layers import Layers, snapshot_name
+from wherry_engine.engine.networks import Networks
+from wherry_engine.engine.processes import Processes, ProcessExit
+from wherry_engine.engine.runtimes import Runtimes
+from wherry_engine.engine.sandboxes import Sandboxes
+from wherry_engine.engine.volumes import Volumes
+from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.load import Driver
+from wherry_engine.state.codec import decode, encode
+from wherry_engine.state.database import Change, Database
+
+FOLDERS = ("containers", "mounts", "volume-mounts", "images/blobs/sha256", "images/tmp")
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How this engine is to run."""
+
+    data_root: Path
+    exec_root: Path
+    storage_driver: str = "overlay2"
+    log_driver: str = "json-file"
+    default_runtime: str = ""  # "" chooses
+    bip: str = ""  # the predefined bridge's gateway address with its subnet, as 172.17.0.1/16
+    driver_configs: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # by "family/name"
+    preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution, by "family/name"
+    environment: Mapping[str, str] = attrs.field(factory=dict)  # of the supervisor
+    observer: Callable[[DriverCall], None] = lambda call: None
+    debug: bool = False
+
+
+class Engine:
+    """A container engine. `start` must have returned before anything else is used."""
+
+    events: Events
+    containers: Containers
+    images: Images
+    networks: Networks
+    volumes: Volumes
+    drivers: Drivers
+    instance: str
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folders = Folders(settings.data_root, settings.exec_root)
+        self.events = Events()
+
+    async def start(self) -> None:
+        """Take the data root over, recover what an earlier engine left, and be ready."""
+        settings = self._settings
+        self._make_roots()
+        self._database = Database(settings.data_root / "wherry.db")
+        self._journal = Journal(self._database)
+        self.instance = await self._instance()
+        self.drivers = Drivers(
+            Places(
+                data_root=settings.data_root,
+                exec_root=settings.exec_root,
+                instance=self.instance,
+                configs=settings.driver_configs,
+                preferred=settings.preferred,
+                observer=settings.observer,
+            )
+        )
+        self._storage = await self.drivers.get(StorageDriver, settings.storage_driver)
+        self._processes = await Processes.connect(
+            settings.exec_root, on_exit=self._on_exit, environment=settings.environment
+        )
+        self._compose(self._storage)
+        await self._recover()
+
+    def _make_roots(self) -> None:
+        """Folders, and the data root as a mount of its own that is shared: mounts in it reach every namespace of ours."""
+        data, exec_root = self._settings.data_root, self._settings.exec_root
+        with step("engine.roots"):
+            for folder in (
+                data,
+                exec_root,
+                *(data / name for name in FOLDERS),
+                exec_root / "bundles",
+                exec_root / "netns",
+            ):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            bind(str(data), str(data))
+            make_shared(str(data))
+
+    async def _instance(self) -> str:
+        """The id of this engine, the same for as long as its data root lives."""
+        for _, value in self._database.load("instance"):
+            return decode(value, str)
+        instance = new_id()[:8]
+        await self._database.commit(Change("instance", "id", encode(instance)))
+        return instance
+
+    def _compose(self, storage: Driver[StorageDriver]) -> None:
+        settings, folders = self._settings, self._folders
+        actors, book = Actors(), Book(self._database, self.events)
+        database, journal, drivers, events = self._database, self._journal, self.drivers, self.events
+        self._runtimes = Runtimes(self.drivers, settings.default_runtime)
+        layers = Layers(
+            database=database, journal=journal, drivers=drivers, storage=storage, processes=self._processes,
+            actors=actors, mounts=settings.data_root / "mounts",
+        )  # fmt: skip
+        self.images = Images(
+            database=database, journal=journal, layers=layers, events=events,
+            root=settings.data_root / "images", architecture=architecture(), users=book.image_users,
+        )  # fmt: skip
+        self.networks = Networks(
+            database=database, journal=journal, drivers=drivers, events=events, actors=actors,
+            book=book,
+        )  # fmt: skip
+        self.volumes = Volumes(
+            database=database, journal=journal, drivers=drivers, events=events, actors=actors,
+            processes=self._processes, mounts=settings.data_root / "volume-mounts", users=book.volume_users,
+        )  # fmt: skip
+        self._endpoints = Endpoints(self.networks, self.drivers, Sandboxes(settings.exec_root))
+        parts = Parts(
+            folders=folders,
+            drivers=self.drivers,
+            storage=storage,
+            runtimes=self._runtimes,
+            endpoints=self._endpoints,
+            volumes=self.volumes,
+            processes=self._processes,
+            cgroup_parent=self.cgroup_parent,
+            cgroup_version=cgroups.version(),
+            parent=self._parent,
+            image_size=self._image_size,
+        )
+        launcher = Launcher(parts)
+        streams = Streams(book, self._processes, folders)
+        creator = Creator(
+            book=book, journal=journal, parts=parts, launcher=launcher, images=self.images,
+            networks=self.networks, log_driver=settings.log_driver,
+        )  # fmt: skip
+        self._runner = Runner(
+            book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator,
+            streams=streams, networks=self.networks,
+        )  # fmt: skip
+        self.containers = Containers(book, creator, self._runner, streams, launcher, folders)
+
+    @property
+    def cgroup_parent(self) -> str:
+        """The control group that holds those of our containers."""
+        return f"/wherry-{self.instance}"
+
+    def _parent(self, container: Container) -> str | None:
+        image = self.images.table.get(container.image_id)
+        return snapshot_name(image.chain_ids[-1]) if image and image.chain_ids else None
+
+    def _image_size(self, container: Container) -> int:
+        image = self.images.table.get(container.image_id)
+        return image.size if image else 0
+
+    def _on_exit(self, exit: ProcessExit) -> None:
+        self._runner.on_exit(exit)
+
+    async def _recover(self) -> None:
+        """What was unfinished is undone or finished; what runs goes on; rules and links are as recorded."""
+        recovered = await self._journal.recover()
+        states = [
+            state
+            for container in self.containers.list()
+            if container.running
+            for state in await self._endpoints.state(container)
+        ]
+        await self.networks.start(self._settings.bip, states)
+        await self._runner.adopt()
+        await self._runtimes.default()
+        if recovered:
+            log.warning("%d unfinished operations of an earlier run were undone or finished", recovered)
+
+    async def stop(self) -> None:
+        """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root."""
+        await self._runner.settled()
+        self.events.close()
+        if any(container.running for container in self.containers.list()):
+            await self._processes.close()
+            self._database.close()
+            return
+        await self.networks.stop()
+        await self._processes.shutdown()
+        self._database.close()
+        await asyncio.to_thread(self._clear_host)
+        self.drivers.close()
+
+    def _clear_host(self) -> None:
+        with step("engine.clear"):
+            cgroups.remove_group(self.cgroup_parent)
+            unmount(str(self._settings.data_root))
+            remove_tree(self._settings.exec_root)
+
+    # --- what the API asks of the engine itself ---
+
+    async def info(self) -> EngineInfo:
+        """The engine and its host, now."""
+        settings = self._settings
+        return engine_info(
+            instance=self.instance,
+            root=settings.data_root,
+            storage_driver=settings.storage_driver,
+            storage_status=await self._storage_status(),
+            log_driver=settings.log_driver,
+            default_runtime=await self._runtimes.default(),
+            containers=self.containers,
+            images=self.images,
+            runtimes=self._runtimes,
+            warnings=tuple(f"{f} driver {n}: {reason}" for (f, n), reason in self.drivers.failures.items()),
+            debug=settings.debug,
+        )
+
+    async def _storage_status(self) -> tuple[tuple[str, str], ...]:
+        if not self._storage.has("status"):
+            return ()
+        return tuple(await self.drivers.call("storage.status", self._storage, lambda hook: hook.status()))
+
+    def version(self) -> VersionInfo:
+        """Which engine this is."""
+        return version_info(self._runtimes)
+
+    async def ping_hint(self) -> None:
+        """A client has come and will want a container: wake what is slow to wake."""
+        try:
+            with step("engine.warm"):
+                await self._processes.warm_up()
+        except WherryError as error:
+            log.debug("warm-up failed: %s", error)

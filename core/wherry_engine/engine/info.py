@@ -1,0 +1,127 @@
+"""What the engine says of itself and its host."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+from wherry.linux import cgroups
+from wherry.model.system import (
+    AddressPool,
+    Component,
+    Counts,
+    EngineInfo,
+    Limits,
+    PluginNames,
+    RuntimeInfo,
+    VersionInfo,
+)
+from wherry_engine.engine.containers import Containers
+from wherry_engine.engine.images import Images
+from wherry_engine.engine.ipam import DEFAULT_POOLS
+from wherry_engine.engine.runtimes import Runtimes
+from wherry_engine.loader.catalog import catalog
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def architecture() -> str:
+    """This machine's architecture as image configs spell it."""
+    return ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
+def wherry_version() -> str:
+    """The installed version."""
+    return distribution_version("wherry")
+
+
+def version_info(runtimes: Runtimes) -> VersionInfo:
+    """Which engine this is, with the runtimes found so far."""
+    found = tuple(Component(name=name, version=runtime.version) for name, runtime in runtimes.probed().items())
+    return VersionInfo(
+        version=wherry_version(),
+        language_version=f"python{platform.python_version()}",
+        arch=architecture(),
+        kernel_version=platform.release(),
+        components=found,
+    )
+
+
+def engine_info(
+    *, instance: str, root: Path, storage_driver: str, storage_status: tuple[tuple[str, str], ...], log_driver: str,
+    default_runtime: str, containers: Containers, images: Images, runtimes: Runtimes, warnings: tuple[str, ...],
+    debug: bool,
+) -> EngineInfo:  # fmt: skip
+    """The engine and its host, now. Reads only /proc, /etc/os-release and what is in memory."""
+    release = _os_release()
+    probed = runtimes.probed()
+    return EngineInfo(
+        id=instance,
+        name=socket.gethostname(),
+        version=wherry_version(),
+        counts=_counts(containers, images),
+        time_ns=time.time_ns(),
+        storage_driver=storage_driver,
+        storage_status=storage_status,
+        log_driver=log_driver,
+        cgroup_version=str(cgroups.version()),
+        runtimes={name: RuntimeInfo(path=runtime.argv[0]) for name, runtime in probed.items()},
+        default_runtime=default_runtime,
+        runtime_version=probed[default_runtime].version if default_runtime in probed else "",
+        plugins=_plugins(),
+        firewall="nftables",
+        kernel_version=platform.release(),
+        operating_system=release.get("PRETTY_NAME", "Linux"),
+        os_version=release.get("VERSION_ID", ""),
+        architecture=platform.machine(),
+        cpus=os.cpu_count() or 1,
+        memory_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        limits=_limits(),
+        ipv4_forwarding=Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1",
+        root=str(root),
+        security_options=("name=seccomp,profile=builtin",),
+        address_pools=tuple(AddressPool(base, size) for base, size in DEFAULT_POOLS),
+        warnings=warnings,
+        debug=debug,
+    )
+
+
+def _counts(containers: Containers, images: Images) -> Counts:
+    status = [container.state.status for container in containers.list()]
+    running, paused = status.count("running") + status.count("restarting"), status.count("paused")
+    return Counts(running=running, paused=paused, stopped=len(status) - running - paused, images=len(images.table))
+
+
+def _plugins() -> PluginNames:
+    names: dict[str, set[str]] = {}
+    for entry in catalog():
+        names.setdefault(entry.family, set()).add(entry.name)
+    of = {family: tuple(sorted(names.get(family, ()))) for family in ("storage", "network", "volume", "log")}
+    return PluginNames(storage=of["storage"], network=of["network"], volume=of["volume"], log=of["log"])
+
+
+def _limits() -> Limits:
+    has = cgroups.controllers()
+    cpu, first = "cpu" in has, cgroups.version() == 1
+    swap = cgroups.ROOT / "memory" / "memory.memsw.limit_in_bytes"
+    return Limits(
+        memory="memory" in has,
+        swap=swap.exists() if first else "memory" in has,
+        cpu_period=cpu,
+        cpu_quota=cpu,
+        cpu_shares=cpu,
+        cpuset="cpuset" in has,
+        pids="pids" in has,
+        oom_kill_disable=first and "memory" in has,
+    )
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:  # a host may have none
+        return {}

@@ -1,0 +1,305 @@
+"""Networks: records, address pools, and their drivers' share of the host."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Interface
+from typing import Any
+
+import attrs
+
+from wherry.errors import Conflict, Forbidden, Invalid, NotFound, Unsupported
+from wherry.linux.netlink import live_routes
+from wherry.model.containers import Container
+from wherry.model.names import new_id
+from wherry.model.networks import (
+    EndpointRecord,
+    EndpointSpec,
+    EndpointState,
+    IpamPool,
+    Network,
+    NetworkRecord,
+    NetworkSpec,
+)
+from wherry.spec.network import NetworkDriver
+from wherry.toolkit.options import unknown_options
+from wherry_engine.engine import ipam
+from wherry_engine.engine.actors import Actors
+from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.events import Events
+from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.load import Driver
+from wherry_engine.state.codec import from_data, to_data
+from wherry_engine.state.database import Change, Database
+from wherry_engine.state.table import Table
+from wherry_engine.work import Pool
+
+NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+PREDEFINED = ("bridge", "host", "none")
+BRIDGE_NAME = "com.docker.network.bridge.name"
+
+
+class Networks:
+    """The engine's networks, and which containers belong to them."""
+
+    def __init__(
+        self, *, database: Database, journal: Journal, drivers: Drivers, events: Events, actors: Actors,
+        book: Book,
+    ) -> None:  # fmt: skip
+        self._database, self._journal, self._drivers, self._events = database, journal, drivers, events
+        self._actors, self._book = actors, book
+        self._pool = Pool("networks", 2)
+        self._choosing = asyncio.Lock()
+        self._planned: dict[str, NetworkSpec] = {}  # subnets and names of networks being created
+        self.table: Table[NetworkRecord] = Table(database, "network", NetworkRecord, lambda network: network.id)
+        journal.register("network.create", self._undo_create)
+        journal.register("network.remove", self._finish_remove)
+
+    # --- reading ---
+
+    def list(self) -> Sequence[NetworkRecord]:
+        """All networks, by name."""
+        return sorted(self.table, key=lambda network: (network.name, network.id))
+
+    def get(self, ref: str) -> NetworkRecord:
+        """The network by name, id, or unique beginning of its id. Raises `NotFound`, or `Invalid` if several match."""
+        if found := self.table.get(ref):
+            return found
+        for match in (
+            [n for n in self.table if n.name == ref],
+            [n for n in self.table if ref and n.id.startswith(ref)],
+        ):
+            if len(match) == 1:
+                return match[0]
+            if match:
+                raise Invalid(f"network {ref} is ambiguous ({len(match)} matches found based on ID prefix)")
+        raise NotFound(f"network {ref} not found")
+
+    def containers(self, id: str) -> Mapping[str, tuple[Container, EndpointRecord]]:
+        """The containers of a network with their endpoints, by container id."""
+        return self._book.network_members(id)
+
+    async def driver(self, record: NetworkRecord) -> Driver[NetworkDriver]:
+        """The network's driver, loaded."""
+        return await self._drivers.get(NetworkDriver, record.spec.driver)
+
+    @staticmethod
+    def view(record: NetworkRecord, driver: Driver[NetworkDriver]) -> Network:
+        """The network as its driver sees it; options that the driver does not know are kept from it."""
+        options = record.spec.options
+        ignored = unknown_options(driver.cls.OPTIONS, options)
+        return Network(
+            id=record.id,
+            name=record.name,
+            subnets=tuple(pool.subnet for pool in record.spec.pools),
+            gateways=tuple(pool.gateway for pool in record.spec.pools),
+            internal=record.spec.internal,
+            options=driver.parse("OPTIONS", {k: v for k, v in options.items() if k not in ignored}),
+        )
+
+    # --- create and remove ---
+
+    async def create(self, spec: NetworkSpec) -> tuple[str, str]:
+        """Make a network; returns its id and a warning ("" if none)."""
+        _check(spec)
+        if spec.name in PREDEFINED:
+            raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
+        async with self._choosing:
+            if any(n.name == spec.name for n in self.table) or any(s.name == spec.name for s in self._planned.values()):
+                raise Conflict(f"network with name {spec.name} already exists")
+            driver = await self._find_driver(spec.driver)
+            record = await self._complete(NetworkRecord(id=new_id(), created_ns=time.time_ns(), spec=spec), driver)
+            self._planned[record.id] = record.spec
+        try:
+            await self._create(record, driver)
+        finally:
+            del self._planned[record.id]
+        ignored = unknown_options(driver.cls.OPTIONS, spec.options)
+        return record.id, f"the {spec.driver} driver does not know the options {', '.join(ignored)}" if ignored else ""
+
+    async def _create(self, record: NetworkRecord, driver: Driver[NetworkDriver]) -> None:
+        network = self.view(record, driver)
+        async with self._journal.operation("network.create", record.id, network=to_data(record)) as operation:
+            await self._drivers.call("network.create", driver, lambda hook: hook.create_network(network=network))
+            await operation.commit(self.table.put(record))
+        self._emit("create", record)
+
+    async def _find_driver(self, name: str) -> Driver[NetworkDriver]:
+        try:
+            return await self._drivers.get(NetworkDriver, name)
+        except NotFound as error:
+            raise NotFound(f"could not find the network driver {name}: {error.text}") from error
+
+    async def _complete(self, record: NetworkRecord, driver: Driver[NetworkDriver]) -> NetworkRecord:
+        """With a subnet and a gateway in every pool. Raises `Forbidden` or `Invalid` for a pool that cannot be."""
+        if not driver.cls.ADDRESSES:
+            return record
+        used = {pool.subnet: spec.name for spec in self._specs() for pool in spec.pools}
+        pools = []
+        for pool in record.spec.pools or (IpamPool(subnet=""),):
+            if not pool.subnet:
+                routes = await self._pool.run("network.routes", live_routes)
+                pool = attrs.evolve(pool, subnet=ipam.choose_pool(used, routes))
+            elif ":" in pool.subnet:
+                raise Invalid(f"subnet {pool.subnet} is IPv6; this version makes IPv4 networks only")
+            pools.append(ipam.complete_pool(pool))
+            ipam.check_overlap(pools[-1].subnet, used)
+            used[pools[-1].subnet] = record.name
+        return attrs.evolve(record, spec=attrs.evolve(record.spec, pools=tuple(pools)))
+
+    def _specs(self) -> Sequence[NetworkSpec]:
+        return (*(network.spec for network in self.table), *self._planned.values())
+
+    async def _undo_create(self, network_id: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        if self.table.get(network_id) is None:
+            await self._delete(from_data(data["network"], NetworkRecord))
+        return ()
+
+    async def remove(self, ref: str) -> None:
+        """Remove a network that no container uses."""
+        record = self.get(ref)
+        async with self._actors.turn(f"network/{record.id}", "removing the network"):
+            record = self.get(record.id)
+            if record.predefined:
+                raise Forbidden(f"{record.name} is a pre-defined network and cannot be removed")
+            active = [c.name for c, endpoint in self.containers(record.id).values() if endpoint.endpoint_id]
+            if active:
+                raise Forbidden(
+                    f"error while removing network: network {record.name} has active endpoints: {', '.join(active)}"
+                )
+            await self._journal.forward("network.remove", record.id, network=to_data(record))
+        self._emit("destroy", record)
+
+    async def _finish_remove(self, network_id: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        await self._delete(from_data(data["network"], NetworkRecord))
+        return (self.table.drop(network_id),)
+
+    async def _delete(self, record: NetworkRecord) -> None:
+        driver = await self.driver(record)
+        network = self.view(record, driver)
+        await self._drivers.call("network.delete", driver, lambda hook: hook.delete_network(network=network))
+
+    def _emit(self, action: str, record: NetworkRecord, **more: str) -> None:
+        self._events.emit("network", action, record.id, {"name": record.name, "type": record.spec.driver, **more})
+
+    # --- membership of containers that do not run ---
+
+    async def connect(self, ref: str, container: str, spec: EndpointSpec) -> None:
+        """Let a container that does not run belong to the network from its next start on."""
+        network, member = self.get(ref), self._book.get(container)
+        async with self._actors.turn(f"container/{member.id}", "connecting to a network"):
+            member = self._book.get(member.id)
+            self._check_stopped(member)
+            if network.name in member.networks:
+                raise Forbidden(f"endpoint with name {member.name} already exists in network {network.name}")
+            if network.name == "host" or member.host.network_mode == "host":
+                raise Forbidden("container cannot be connected to host network or disconnected from it")
+            if spec.ipv4_address and network.predefined:
+                raise Invalid("user specified IP address is supported on user defined networks only")
+            places = dict(member.networks) | {network.name: EndpointRecord(network_id=network.id, spec=spec)}
+            await self._database.commit(self._book.table.put(attrs.evolve(member, networks=places)))
+        self._book.emit_network("connect", member, network.name, network.id, network.spec.driver)
+
+    async def disconnect(self, ref: str, container: str, force: bool) -> None:
+        """Take a container that does not run out of the network; with `force`, one that is gone is no error."""
+        network = self.get(ref)
+        try:
+            member = self._book.get(container)
+        except NotFound:
+            if force:
+                return
+            raise
+        async with self._actors.turn(f"container/{member.id}", "disconnecting from a network"):
+            member = self._book.get(member.id)
+            self._check_stopped(member)
+            if network.name not in member.networks:
+                raise Forbidden(f"container {member.id} is not connected to network {network.name}")
+            places = {name: place for name, place in member.networks.items() if name != network.name}
+            await self._database.commit(self._book.table.put(attrs.evolve(member, networks=places)))
+        self._book.emit_network("disconnect", member, network.name, network.id, network.spec.driver)
+
+    @staticmethod
+    def _check_stopped(container: Container) -> None:
+        if container.running:
+            raise Unsupported(
+                f"container {container.name} is running: this version changes the networks of stopped containers only"
+            )
+
+    # --- the engine's start and end ---
+
+    async def start(self, bip: str, endpoints: Sequence[tuple[str, EndpointState]]) -> None:
+        """Make the predefined networks exist and bring every driver's rules and links to the recorded state.
+
+        `endpoints` are (network id, endpoint with its ports) of the containers that run.
+        """
+        for name in PREDEFINED:
+            if not any(network.name == name for network in self.table):
+                await self._predefine(name, bip)
+        for name in sorted({network.spec.driver for network in self.table}):
+            await self._reconcile(name, endpoints)
+
+    async def _predefine(self, name: str, bip: str) -> None:
+        driver = await self._drivers.get(NetworkDriver, name)
+        spec = NetworkSpec(name=name, driver=name)
+        if name == "bridge":
+            options = {
+                "com.docker.network.bridge.default_bridge": "true",
+                "com.docker.network.bridge.enable_icc": "true",
+                "com.docker.network.bridge.enable_ip_masquerade": "true",
+                "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+                "com.docker.network.driver.mtu": "1500",
+            }
+            pools = (bip_pool(bip),) if bip else ()
+            spec = attrs.evolve(spec, options=options, pools=pools)
+        record = NetworkRecord(id=new_id(), created_ns=time.time_ns(), spec=spec, predefined=True)
+        record = await self._complete(record, driver)
+        await self._database.commit(self.table.put(record))
+
+    async def _reconcile(self, name: str, endpoints: Sequence[tuple[str, EndpointState]]) -> None:
+        driver = await self._drivers.get(NetworkDriver, name)
+        records = [network for network in self.table if network.spec.driver == name]
+        networks = [self.view(record, driver) for record in records]
+        ids = {record.id for record in records}
+        states = [state for network_id, state in endpoints if network_id in ids]
+        if driver.has("reconcile"):
+            await self._drivers.call(
+                "network.reconcile", driver, lambda hook: hook.reconcile(networks=networks, endpoints=states)
+            )
+            return
+        for network in networks:
+            await self._drivers.call(
+                "network.reconcile",
+                driver,
+                lambda hook, n=network: hook.create_network(network=n),  # type: ignore[misc]
+            )
+
+    async def stop(self) -> None:
+        """Take everything of ours off the host, when no container is left; the records stay."""
+        for record in self.list():
+            await self._delete(record)
+
+
+def bip_pool(text: str) -> IpamPool:
+    """The predefined bridge's pool from `--bip`: its gateway with the subnet's length, as 172.17.0.1/16."""
+    try:
+        interface = IPv4Interface(text)
+    except ValueError as error:
+        raise Invalid(
+            f"invalid bridge address {text!r}: write an IPv4 address with its prefix, as 172.17.0.1/16"
+        ) from error
+    return IpamPool(subnet=str(interface.network), gateway=str(interface.ip))
+
+
+def _check(spec: NetworkSpec) -> None:
+    if not NETWORK_NAME.fullmatch(spec.name):
+        raise Invalid(f"invalid network name {spec.name!r}: use letters, digits, _, . and -, a letter or digit first")
+    if spec.ipam_driver not in ("", "default"):
+        raise Invalid(f"unknown IPAM driver {spec.ipam_driver}; the engine has `default`")
+    if spec.enable_ipv6:
+        raise Invalid("this version makes IPv4 networks only: leave out --ipv6")
+    if spec.ingress:
+        raise Invalid("an ingress network needs a swarm, and this engine is not part of one")

@@ -1,0 +1,71 @@
+"""Sandboxes: the containers' network namespaces, and what the engine itself sets up in them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from wherry.errors import NotFound
+from wherry.linux import netlink
+from wherry.linux.namespaces import create_netns, in_netns, is_netns, remove_netns
+from wherry.model.networks import Attachment
+
+# An interface without an IPv6 address has no IPv6 at all (::1 of the loopback stays); one that comes up with the address
+# of a container that is gone tells its neighbours.
+_SYSCTLS = {"ipv6/conf/default/disable_ipv6": "1", "ipv4/conf/default/arp_notify": "1"}
+
+
+class Sandboxes:
+    """One namespace for each container that has its own, under the exec root. Every call may be repeated."""
+
+    def __init__(self, run_root: Path) -> None:
+        self._folder = run_root / "netns"
+
+    def path(self, container_id: str) -> Path:
+        """Where the container's namespace is mounted."""
+        return self._folder / container_id
+
+    def create(self, container_id: str) -> None:
+        """Make the namespace, with its loopback up."""
+        create_netns(self.path(container_id), sysctls=_SYSCTLS)
+
+    def open(self, container_id: str) -> int:
+        """A descriptor of the namespace, to be closed by the caller. Raises NotFound."""
+        path = self.path(container_id)
+        if not is_netns(path):
+            raise NotFound(f"container {container_id} has no network namespace")
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def configure(self, container_id: str, attachments: Sequence[tuple[str, Attachment]], default: int) -> None:
+        """Install the routes that the attached networks want, and make the first gateway of one of them the default.
+
+        `default` is that network's place in `attachments`; if it has no gateway, or `default` is -1, nothing leads out.
+        """
+        gateways = attachments[default][1].gateways if default >= 0 else ()
+        namespace = self.open(container_id)
+        try:
+            in_netns(namespace, lambda: _install(attachments, gateways[0] if gateways else ""))
+        finally:
+            os.close(namespace)
+
+    def remove(self, container_id: str) -> None:
+        """Let go of the namespace; the kernel ends it, and what is in it, when its last process is gone."""
+        remove_netns(self.path(container_id))
+
+    def list(self) -> Sequence[str]:
+        """The ids of the containers that have one."""
+        try:
+            return sorted(os.listdir(self._folder))
+        except FileNotFoundError:
+            return ()
+
+
+def _install(attachments: Sequence[tuple[str, Attachment]], gateway: str) -> None:
+    requests = []
+    for interface, attachment in attachments:
+        index = socket.if_nametoindex(interface) if attachment.routes else 0
+        requests += [netlink.add_route(to, gateway=via, index=index) for to, via in attachment.routes]
+    requests.append(netlink.add_route("default", gateway=gateway) if gateway else netlink.delete_default_route())
+    netlink.execute(*requests)

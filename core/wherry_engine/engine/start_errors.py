@@ -1,0 +1,39 @@
+"""Why a container's process could not begin: runtimes say it differently, clients read one wording.
+
+Docker's client makes its exit code from the text: 127 for "executable file not found" and "no such file or directory",
+126 for "permission denied" and "is a directory", else 125.
+"""
+
+from __future__ import annotations
+
+import re
+
+from wherry.errors import Failed, Invalid, WherryError
+from wherry.model.containers import Container
+
+_SYSTEM = re.compile(r"No such file or directory|Permission denied|Is a directory|Not a directory|Exec format error")
+_MISSING = re.compile(r"executable file .* not found|(stat|open) \S+: no such file or directory")
+_REFUSED = re.compile(r"open executable|is a directory|exec .*permission denied|executable.*permission denied")
+
+
+def start_error(container: Container, error: WherryError) -> WherryError:
+    """The error in the wording that clients know. What concerns the user's program is `Invalid`, as with Docker."""
+    text = _SYSTEM.sub(lambda match: match[0].lower(), error.text)
+    path = container.path
+    prefix = f"failed to create task for container: OCI runtime {container.runtime} failed"
+    if _MISSING.search(text) and path.rpartition("/")[2] in text:
+        reason = f"stat {path}: no such file or directory" if "/" in path else "executable file not found in $PATH"
+        return Invalid(f'{prefix}: unable to start container process: exec: "{path}": {reason}')
+    if _REFUSED.search(text):
+        return Invalid(f'{prefix}: unable to start container process: exec: "{path}": permission denied')
+    return Failed(f"{prefix}: {text}")
+
+
+def failure_code(error: WherryError) -> int:
+    """The exit code that is recorded: 127, 126, or 128 for everything else."""
+    text = error.text
+    if "executable file not found" in text or "no such file or directory" in text:
+        return 127
+    if "permission denied" in text or "is a directory" in text:
+        return 126
+    return 128

@@ -1,0 +1,164 @@
+"""Volumes: records, who uses them, and where their data shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wherry.errors import Conflict, NotFound
+from wherry.model.names import check_name, new_id
+from wherry.model.volumes import VolumeRecord, VolumeSpec
+from wherry.spec.volume import VolumeDriver
+from wherry_engine.engine.actors import Actors
+from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.events import Events
+from wherry_engine.engine.processes import Processes
+from wherry_engine.engine.rootfs import unmount_all
+from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.load import Driver
+from wherry_engine.state.codec import from_data, to_data
+from wherry_engine.state.database import Change, Database
+from wherry_engine.state.table import Table
+from wherry_engine.work import Pool
+
+MOUNT_DEADLINE = 30.0
+
+
+class Volumes:
+    """The engine's volumes. `users(name)` are the ids of the containers that use one."""
+
+    def __init__(
+        self, *, database: Database, journal: Journal, drivers: Drivers, events: Events, actors: Actors,
+        processes: Processes, mounts: Path, users: Callable[[str], Sequence[str]],
+    ) -> None:  # fmt: skip
+        self._journal, self._drivers, self._events, self._actors = journal, drivers, events, actors
+        self._processes, self._mounts, self.users = processes, mounts, users
+        self._pool = Pool("volumes", 4)
+        self._mounted: dict[str, set[str]] = {}  # name: the containers for which it is mounted
+        self.table: Table[VolumeRecord] = Table(database, "volume", VolumeRecord, lambda volume: volume.name)
+        journal.register("volume.create", self._undo_create)
+        journal.register("volume.remove", self._finish_remove)
+
+    def list(self) -> Sequence[VolumeRecord]:
+        """All volumes, by name."""
+        return sorted(self.table, key=lambda volume: volume.name)
+
+    def get(self, name: str) -> VolumeRecord:
+        """The volume. Raises `NotFound`."""
+        found = self.table.get(name)
+        if found is None:
+            raise NotFound(f"get {name}: no such volume")
+        return found
+
+    async def create(self, spec: VolumeSpec) -> VolumeRecord:
+        """Make a volume, or return the one of that name if it has the same driver and options."""
+        name = check_name("volume", spec.name) if spec.name else new_id()
+        async with self._actors.turn(f"volume/{name}", "creating the volume"):
+            found = self.table.get(name)
+            if found is not None:
+                if found.driver != (spec.driver or "local"):
+                    raise Conflict(
+                        f"a volume named {name} already exists, made by the driver {found.driver}: remove it first"
+                    )
+                if spec.options and dict(spec.options) != dict(found.options):
+                    raise Conflict(f"a volume named {name} already exists with other options: remove it first")
+                return found
+            return await self._create(name, spec)
+
+    async def _create(self, name: str, spec: VolumeSpec) -> VolumeRecord:
+        driver = await self._driver(spec.driver or "local")
+        options = driver.parse("OPTIONS", spec.options)
+        async with self._journal.operation("volume.create", name, driver=driver.name) as operation:
+            shows = await self._drivers.call(
+                "volume.create", driver, lambda hook: hook.create(name=name, options=options)
+            )
+            record = VolumeRecord(
+                name=name,
+                driver=driver.name,
+                created_ns=time.time_ns(),
+                mountpoint=shows or str(self._mounts / name),
+                options=dict(spec.options),
+                labels=dict(spec.labels),
+                anonymous=not spec.name,
+                scope=driver.cls.SCOPE,
+            )
+            await operation.commit(self.table.put(record))
+        self._events.emit("volume", "create", name, {"driver": record.driver})
+        return record
+
+    async def _driver(self, name: str) -> Driver[VolumeDriver]:
+        try:
+            return await self._drivers.get(VolumeDriver, name)
+        except NotFound as error:
+            raise NotFound(f"could not find the volume driver {name}: {error.text}") from error
+
+    async def _undo_create(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        if self.table.get(name) is None:
+            driver = await self._driver(data["driver"])
+            await self._drivers.call("volume.undo", driver, lambda hook: hook.remove(name=name))
+        return ()
+
+    async def remove(self, name: str, force: bool = False) -> None:
+        """Remove a volume and its data; with `force`, one that is not there is no error. Raises `Conflict` if used."""
+        async with self._actors.turn(f"volume/{name}", "removing the volume"):
+            if force and self.table.get(name) is None:
+                return
+            record = self.get(name)
+            if users := self.users(name):
+                raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+            await self._journal.forward("volume.remove", name, volume=to_data(record))
+        self._events.emit("volume", "destroy", name, {"driver": record.driver})
+
+    async def _finish_remove(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        driver = await self._driver(from_data(data["volume"], VolumeRecord).driver)
+        await self._drivers.call("volume.remove", driver, lambda hook: hook.remove(name=name))
+        return (self.table.drop(name),)
+
+    # --- use by containers ---
+
+    async def attach(self, name: str, container_id: str) -> str:
+        """The path where the volume's data shows, mounted if need be, until `detach` by the same container."""
+        record = self.get(name)
+        if not self._needs_mount(record):
+            return record.mountpoint
+        driver = await self._driver(record.driver)
+        async with self._actors.turn(f"volume/{name}", "attaching the volume"):
+            holders = self._mounted.setdefault(name, set())
+            if holders:
+                holders.add(container_id)
+                return record.mountpoint
+            options = driver.parse("OPTIONS", record.options)
+            mounts = await self._drivers.call(
+                "volume.attach", driver, lambda hook: hook.attach(name=name, options=options)
+            )
+            for mount in mounts:
+                arguments = {
+                    "kind": mount.type, "source": mount.source, "target": record.mountpoint, "options": list(mount.options)
+                }  # fmt: skip
+                await self._processes.job("mount", arguments, deadline=MOUNT_DEADLINE)
+            holders.add(container_id)
+        return record.mountpoint
+
+    async def detach(self, name: str, container_id: str) -> None:
+        """The container no longer needs it; after the last one it is unmounted."""
+        record = self.table.get(name)
+        if record is None or not self._needs_mount(record):
+            return
+        driver = await self._driver(record.driver)
+        async with self._actors.turn(f"volume/{name}", "detaching the volume"):
+            holders = self._mounted.setdefault(name, set())
+            holders.discard(container_id)
+            if holders:
+                return
+            await self._pool.run("volume.unmount", lambda: unmount_all(self._mounts / name))
+            if driver.has("detach"):
+                await self._drivers.call("volume.detach", driver, lambda hook: hook.detach(name=name))
+
+    def _needs_mount(self, record: VolumeRecord) -> bool:
+        return record.mountpoint == str(self._mounts / record.name)
+
+    def adopt(self, name: str, container_id: str) -> None:
+        """At the engine's start: a running container has it mounted."""
+        self._mounted.setdefault(name, set()).add(container_id)

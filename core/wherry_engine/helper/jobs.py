@@ -1,0 +1,44 @@
+"""The jobs that helpers do: each touches a user's path or may hang, and so runs in a process that can be killed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from wherry.errors import Invalid, NotFound
+from wherry.linux.steps import step
+from wherry_engine.helper import mounting, tree
+
+Job = Callable[[Mapping[str, Any], Sequence[int]], object]
+"""A function of arguments (from JSON) and descriptors; its result must be fit for JSON, its errors are WherryError or OSError."""
+
+
+def ensure_bind(arguments: Mapping[str, Any], _fds: Sequence[int]) -> object:
+    """What the source of a bind mount is: {"kind": "dir" | "file" | "other"}.
+
+    Arguments: path (absolute), create (make a missing folder). Raises NotFound if it is missing.
+    """
+    path = str(arguments["path"])
+    if not os.path.isabs(path):
+        raise Invalid(f"bind source path is not absolute: {path}")
+    if arguments.get("create") and not os.path.lexists(path):
+        with step("helper.bind.create"):
+            os.makedirs(path, mode=0o755, exist_ok=True)
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"bind source path does not exist: {path}") from None
+    if stat.S_ISDIR(mode):
+        return {"kind": "dir"}
+    return {"kind": "file" if stat.S_ISREG(mode) else "other"}
+
+
+JOBS: dict[str, Job] = {
+    "copy_up": tree.copy_up,
+    "ensure_bind": ensure_bind,
+    "extract_layer": tree.extract_layer,
+    "mount": mounting.mount,
+    "usage": tree.usage,
+}

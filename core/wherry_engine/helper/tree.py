@@ -1,0 +1,136 @@
+"""Helper jobs on trees of files: a killable process does what touches an archive, an image or a volume."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wherry.errors import Failed, Invalid, Unavailable
+from wherry.linux.files import remove_entry, sync_filesystem, tree_usage
+from wherry.linux.mounts import mount, unmount
+from wherry.linux.openat2 import openat2
+from wherry.linux.steps import step
+from wherry.linux.tar import extract
+from wherry.linux.tree_copy import copy_tree
+
+# File systems of servers: the option that holds the address, and the server's name in the source.
+_NFS, _CIFS = ("addr", re.compile(r"(\[[^]]+\]|[^:/]+):/")), ("ip", re.compile(r"//([^/]+)/"))
+_SERVERS = {"nfs": _NFS, "nfs4": _NFS, "cifs": _CIFS, "smb3": _CIFS}
+
+
+def extract_layer(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
+    """Extract the uncompressed archive that the first descriptor gives into a directory, which is ours.
+
+    Arguments: "root", its path, or "" if the second descriptor is the directory; "whiteouts", "overlay" or "delete";
+    "sync", true to write out the file system at the end. Returns {"entries", "bytes"}. Raises `Invalid`, `Failed`.
+    """
+    root = str(arguments["root"]) or f"/proc/self/fd/{fds[1]}"
+    whiteouts = arguments["whiteouts"]
+    if whiteouts not in ("overlay", "delete"):
+        raise Invalid(f"whiteouts are overlay or delete, not {whiteouts!r}")
+    with step("helper.extract_layer.extract"):
+        found = extract(fds[0], root, whiteouts="overlay" if whiteouts == "overlay" else "delete")
+    if arguments.get("sync"):
+        with step("helper.extract_layer.sync"):
+            sync_filesystem(Path(root))
+    return found._asdict()
+
+
+def copy_up(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
+    """Copy what an image has at a path into a new volume, with the directory's own owner and mode.
+
+    Arguments: "rootfs", the image's tree; "path" in it, looked up with the tree as root; "target", the volume's
+    directory. Nothing happens if that is not empty, or the image has no directory there. Returns {"entries"}. If it
+    fails, the target is empty again.
+    """
+    source = _directory_in(str(arguments["rootfs"]), str(arguments["path"]))
+    if source is None:
+        return {"entries": 0}
+    try:
+        target = os.open(str(arguments["target"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if os.listdir(target):
+                return {"entries": 0}
+            with step("helper.copy_up.copy"):
+                return {"entries": _copy_or_nothing(source, target)}
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def usage(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
+    """Measure the tree at "path". Returns {"bytes", "inodes"}, as `wherry.linux.files.tree_usage` counts them."""
+    size, inodes = tree_usage(Path(str(arguments["path"])))
+    return {"bytes": size, "inodes": inodes}
+
+
+def mount_volume(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
+    """Mount a volume: what a server or a user's path provides may hang, and hangs this process only.
+
+    Arguments: "type", "source", "options", "secrets" (texts) as a volume driver gives them; "target". The name of a
+    server becomes an address, which is all that the kernel understands. Raises `Failed`, `Unavailable`.
+    """
+    kind, source, target = (str(arguments[key]) for key in ("type", "source", "target"))
+    options = [*map(str, _sequence(arguments.get("options"))), *map(str, _sequence(arguments.get("secrets")))]
+    if kind in _SERVERS:
+        options = with_address(kind, source, options)
+    try:
+        with step("helper.mount_volume.mount"):
+            mount(kind, source, target, options)
+    except OSError as error:
+        raise Failed(f"{kind} {source} cannot be mounted: {os.strerror(error.errno or errno.EIO)}") from error
+    return {}
+
+
+def unmount_volume(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
+    """Unmount all that is mounted on "target"; succeeds if nothing is."""
+    with step("helper.unmount_volume.unmount"):
+        unmount(str(arguments["target"]))
+    return {}
+
+
+def with_address(kind: str, source: str, options: Sequence[str]) -> list[str]:
+    """The options with the server's address instead of its name. Raises `Unavailable` if nobody knows the name."""
+    key, pattern = _SERVERS[kind]
+    words = dict(option.partition("=")[::2] for option in options)
+    found = pattern.match(source)
+    server = words.get(key) or (found[1] if found else "")
+    if not server:
+        return list(options)
+    try:
+        address = socket.getaddrinfo(server.strip("[]"), None, type=socket.SOCK_STREAM)[0][4][0]
+    except socket.gaierror as error:
+        raise Unavailable(
+            f"the address of {server}, the server of {kind} {source}, is not known: {error.strerror}"
+        ) from error
+    return [option for option in options if option.partition("=")[0] != key] + [f"{key}={address}"]
+
+
+def _sequence(value: object) -> Sequence[object]:
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _copy_or_nothing(source: int, target: int) -> int:
+    try:
+        return copy_tree(source, target)
+    except BaseException:
+        for name in os.listdir(target):
+            remove_entry(target, os.fsencode(name))
+        raise
+
+
+def _directory_in(root: str, path: str) -> int | None:
+    top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return openat2(top, path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    finally:
+        os.close(top)

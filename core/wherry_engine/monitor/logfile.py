@@ -1,0 +1,145 @@
+"""A container's log file: appended to, rotated and compressed as the log options say."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from wherry.linux.steps import step
+from wherry_engine.monitor.encode import ending
+from wherry_engine.monitor.report import report
+
+_BLOCK = 1 << 20
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class LogFile:
+    """The newest of a container's log files, and those that it has been. Used by one thread."""
+
+    def __init__(self, path: str, options: Mapping[str, Any]) -> None:
+        """Options are those of a LocalLog. Raises OSError."""
+        self.path = path
+        self.max_size = int(options["max_size"])
+        self.max_files = int(options["max_files"])
+        self.compress = bool(options["compress"])
+        self.attributes: Mapping[str, str] = options["attributes"]
+        self.compressing: threading.Thread | None = None
+        self.fd = self._open()
+
+    def _open(self, flags: int = 0) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the newest file, which others may have truncated."""
+        return os.fstat(self.fd).st_size
+
+    def ending(self, stream: str, now_ns: int) -> bytes:
+        """What every record of this log ends with."""
+        return ending(stream, self.attributes, now_ns)
+
+    def append(self, data: bytes) -> None:
+        """Write whole records, or nothing: what a full disk cut short is taken back. Raises OSError."""
+        before = self.size
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.fd, view) :]
+        except OSError:
+            self.shorten(before)
+            raise
+
+    def shorten(self, size: int) -> None:
+        """Take back what was written beyond this size."""
+        if self.size > size:
+            with step("monitor.log.shorten"):
+                os.ftruncate(self.fd, size)
+
+    def mend(self) -> None:
+        """Take back a record that a lost host has torn, so that the next one begins on a line of its own."""
+        size = self.size
+        if size and os.pread(self.fd, 1, size - 1) != b"\n":
+            start = max(0, size - _BLOCK)
+            self.shorten(start + os.pread(self.fd, size - start, start).rfind(b"\n") + 1)
+
+    def fit(self, records: bytes) -> int:
+        """How many bytes of these records belong into this file: the one that reaches the limit is the last."""
+        if self.max_size < 0:
+            return len(records)
+        room = self.max_size - self.size
+        return len(records) if room > len(records) else records.find(b"\n", max(0, room - 1)) + 1
+
+    @property
+    def full(self) -> bool:
+        """Whether the next record belongs into another file."""
+        return 0 <= self.max_size <= self.size
+
+    def rotate(self, compressed: Callable[[], None]) -> None:
+        """Begin a new file. Call it when none is being compressed; `compressed` is called by the thread that does it.
+
+        Raises OSError; the log then goes on in the file that it has.
+        """
+        with step("monitor.log.rotate"):
+            if self.max_files > 1:
+                for number in range(self.max_files - 1, 1, -1):
+                    _shift(f"{self.path}.{number - 1}", f"{self.path}.{number}", ("", ".gz"))
+                _shift(self.path, f"{self.path}.1", ("",))
+            old, self.fd = self.fd, self._open(os.O_TRUNC)
+        os.close(old)
+        if self.compress and self.max_files > 1:
+            self.start_compression(compressed)
+
+    def start_compression(self, compressed: Callable[[], None]) -> None:
+        """Compress the file before the newest, if it is there, in a thread of its own."""
+        if not os.path.exists(f"{self.path}.1"):
+            return
+
+        def work() -> None:
+            try:
+                with step("monitor.log.compress"):
+                    _compress(f"{self.path}.1")
+            except OSError as error:  # the file stays as it is: a reader takes either form
+                report(f"cannot compress {self.path}.1: {error}")
+            finally:
+                self.compressing = None
+                compressed()
+
+        self.compressing = threading.Thread(target=work, name="compress", daemon=True)
+        self.compressing.start()
+
+    def wait(self) -> None:
+        """Wait until no file is being compressed."""
+        thread = self.compressing
+        if thread is not None:
+            thread.join()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.fd)
+
+
+def _shift(source: str, target: str, suffixes: tuple[str, ...]) -> None:
+    """Rename a rotated file, whichever form it has, onto the next number, of which no other form may then be left."""
+    for suffix in suffixes:
+        try:
+            os.rename(source + suffix, target + suffix)
+        except FileNotFoundError:
+            continue
+        with suppress(FileNotFoundError):
+            os.unlink(target + ("" if suffix else ".gz"))
+
+
+def _compress(path: str) -> None:
+    """Replace a file by its .gz; a reader finds the one or the other at any time."""
+    packer = zlib.compressobj(wbits=_GZIP)
+    with open(path, "rb") as source, open(f"{path}.gz.tmp", "wb") as target:
+        os.chmod(target.fileno(), 0o640)
+        while block := source.read(_BLOCK):
+            target.write(packer.compress(block))
+        target.write(packer.flush())
+    os.rename(f"{path}.gz.tmp", f"{path}.gz")
+    os.unlink(path)

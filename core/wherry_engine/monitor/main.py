@@ -1,0 +1,180 @@
+"""wherry-monitor: one process for all containers. It runs the OCI runtime, reaps, logs, and serves those attached.
+
+One thread takes commands, children and exits; a second (streams) owns all bytes, so that a hung disk stalls logs but no
+command and no exit. It may die at any moment: the supervisor holds a copy of all descriptors and forks a successor.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from wherry.linux import sockets
+from wherry.linux.process import become_subreaper, set_title
+from wherry.linux.steps import step
+from wherry_engine.monitor import exits
+from wherry_engine.monitor.cgroups import Hierarchies
+from wherry_engine.monitor.clients import Clients, Reply
+from wherry_engine.monitor.commands import serve
+from wherry_engine.monitor.container import Container, Exit
+from wherry_engine.monitor.exits import Exits
+from wherry_engine.monitor.launch import Creation, free_slots
+from wherry_engine.monitor.link import Link
+from wherry_engine.monitor.loop import Loop
+from wherry_engine.monitor.ports import Reservations
+from wherry_engine.monitor.progress import Progress
+from wherry_engine.monitor.remove import Removals
+from wherry_engine.monitor.report import report
+from wherry_engine.monitor.runtime import Programs
+from wherry_engine.monitor.shared import Held, Ports, Shared
+from wherry_engine.monitor.stdio import CONSOLE
+from wherry_engine.monitor.streams import Streams
+
+TITLE = "wherry-monitor"
+
+
+class Monitor:
+    """The parts of a monitor, put together."""
+
+    def __init__(self, shared: Shared, channel: socket.socket, held: Iterable[Held], ports: Ports) -> None:
+        """Take over what is held: its descriptors are ours from now on."""
+        set_title(TITLE)
+        become_subreaper()
+        self.shared = shared
+        self.work = f"{shared.root}/work"
+        self.loop = Loop()
+        self.link = Link(channel)
+        self.programs = Programs(shared.environment)
+        self.hierarchies = Hierarchies()
+        self.progress = Progress(shared.progress)
+        self.streams = Streams(shared.bin, self.progress, self.loop)
+        self.exits = Exits(self)
+        self.removals = Removals(self)
+        self.ports = Reservations(ports, self.link)
+        self.containers: dict[str, Container] = {}
+        self.creating: dict[str, Creation] = {}
+        self.old_exits: dict[str, Any] = exits.read_all(shared.root)
+        self.streams.ended = self.exits.stream_ended
+        self.streams.attachments.stdin_done = self._stdin_done
+        self.loop.watch(channel.fileno(), self._from_supervisor)
+        self.clients = Clients(self.loop, shared.monitor, self._serve, lambda _: None)
+        for entry in held:
+            self._adopt(entry)
+        self._sweep_work()
+
+    def slots(self, names: tuple[str, ...]) -> dict[str, int]:
+        """Free places on the page of progress."""
+        return free_slots(
+            {s for c in self.containers.values() for s in c.meta["slots"].values()} | self._begun(), names
+        )
+
+    def _begun(self) -> set[int]:
+        return {slot for creation in self.creating.values() for slot in creation.slots}
+
+    def run(self) -> list[Held]:
+        """Serve until the supervisor has died; then what its successor, this process, has to hold."""
+        self.loop.watch_children(self.exits.reap)
+        self.streams.begin()
+        self.exits.reap()
+        self.loop.run()
+        return self._retire()
+
+    # --- taking over, and passing on ---
+
+    def _adopt(self, entry: Held) -> None:
+        if not entry.pid:  # died half created: the supervisor has killed what there was of it
+            self._sweep(entry)
+            return
+        container = Container(entry.id, entry.pid, entry.meta, entry.fds)
+        container.exit, container.done = entry.exit, entry.done
+        self.containers[entry.id] = container
+        if entry.done is None:
+            orphaned = bool(entry.meta.get("attached"))
+            self.streams.call(lambda: self.streams.adopt(container, orphaned=orphaned))
+            self.loop.post(lambda: self.exits.check(container))
+
+    def _sweep_work(self) -> None:
+        """Remove the console sockets of creations that died with a monitor."""
+        with step("monitor.work.sweep"):
+            for name in os.listdir(self.work):
+                if name.startswith(CONSOLE):
+                    os.unlink(f"{self.work}/{name}")
+
+    def _sweep(self, entry: Held) -> None:
+        try:
+            self.removals.sweep(entry.id, entry.meta)
+        except OSError as error:  # the engine's `delete`, or its next `create`, meets it again
+            report(f"container {entry.id}: {error}")
+        self.link.tell("forget", id=entry.id)
+
+    def _retire(self) -> list[Held]:
+        """The supervisor is dead: finish what runs, close what is a monitor's own, and give the rest back."""
+        self.loop.unwatch(self.link.channel.fileno())
+        self.link.lost()
+        self.clients.close()  # their requests come again, to the next monitor
+        while self.programs:
+            self.loop.turn(0.05)
+        self.streams.end()
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join()
+        held = [self._hold(container) for container in self.containers.values()]
+        self.loop.close()
+        self.programs.close()
+        self.progress.close()
+        self.link.channel.close()
+        return held
+
+    def _hold(self, container: Container) -> Held:
+        fds: dict[str, int] = {}
+        if container.done is None:
+            for stream in container.streams.values():
+                fds[stream.name if stream.source is None else "ttypipe"] = stream.fd
+                if stream.source is not None:
+                    fds["tty"] = stream.source
+                    os.close(stream.into)
+            if container.stdin is not None:
+                fds["stdin"] = container.stdin
+            if container.pidfd >= 0:
+                fds["pidfd"] = container.pidfd
+        else:
+            for stream in container.streams.values():  # of someone who outlived the first process
+                stream.close()
+            for fd in (container.pidfd, -1 if container.stdin is None else container.stdin):
+                if fd >= 0:
+                    os.close(fd)
+        for peer in container.peers:
+            peer.sock.close()
+        if container.log is not None:
+            container.log.close()
+        entry = Held(container.id, container.pid, container.meta, fds)
+        entry.exit, entry.done = container.exit, container.done
+        return entry
+
+    # --- messages ---
+
+    def _from_supervisor(self, _: int) -> None:
+        message, _fds = sockets.receive(self.link.channel)
+        if message is None:
+            self.loop.stop()
+        elif "done" in message:
+            self.link.acknowledged(message["done"])
+        else:
+            container = self.containers.get(message["id"])
+            if container is not None:
+                exit = Exit(message["status"], message["at_ns"], message["error"])
+                self.exits.exited(container, exit, known=True)
+
+    def _serve(self, op: str, arguments: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        serve(self, op, arguments, fds, reply)
+
+    def _stdin_done(self, container: Container) -> None:
+        """From the thread of bytes: everything has been written, so close; the supervisor's copy first."""
+
+        def dropped() -> None:
+            self.streams.call(lambda: self.streams.attachments.stdin_closed(container))
+
+        self.loop.post(lambda: self.link.tell("drop", dropped, id=container.id, names=["stdin"]))

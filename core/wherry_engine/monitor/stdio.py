@@ -1,0 +1,122 @@
+"""A container's standard streams as they are made for the runtime's `create`."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import socket
+import struct
+import termios
+from contextlib import suppress
+
+from wherry.errors import Failed
+from wherry.linux.steps import step
+
+PIPE = 1 << 20
+CONSOLE = "tty"  # what the names of console sockets begin with
+_names = itertools.count()
+
+
+class Stdio:
+    """Pipes, or a terminal that the runtime makes and sends through a console socket."""
+
+    def __init__(self, work: str, null: int, *, tty: bool, stdin: bool, size: tuple[int, int]) -> None:
+        """`work` is a folder for the console socket; `null` a descriptor of /dev/null. Raises OSError."""
+        self.ours: dict[str, int] = {}  # by name: stdin, stdout, stderr, tty, ttypipe
+        self.theirs: list[int] = []  # 0, 1 and 2 of the container
+        self._null, self._stdin, self._size = null, stdin, size
+        self._console: socket.socket | None = None
+        self.console_path = ""
+        self._folder = -1
+        try:
+            if tty:
+                self._listen(work)
+            else:
+                self._pipes()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _listen(self, work: str) -> None:
+        # a Unix address has 108 bytes: the folder is named by a descriptor of this process, which the runtime can open
+        self._folder = os.open(work, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.console_path = f"/proc/{os.getpid()}/fd/{self._folder}/{CONSOLE}{os.getpid()}-{next(_names)}"
+        self._console = socket.socket(socket.AF_UNIX)
+        self._console.bind(self.console_path)
+        self._console.listen(1)
+
+    def _pipes(self) -> None:
+        if self._stdin:
+            read, write = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(write, False)
+            self.ours["stdin"] = write
+            self.theirs.append(read)
+        else:
+            self.theirs.append(os.dup(self._null))
+        for name in ("stdout", "stderr"):
+            read, write = os.pipe2(os.O_CLOEXEC)
+            self.ours[name] = read
+            self.theirs.append(write)
+            _enlarge(read)
+
+    def created(self) -> None:
+        """The runtime has ended well: take the terminal that it has sent. Raises OSError or Failed."""
+        self._close_theirs()
+        if self._console is None:
+            return
+        self._console.setblocking(False)
+        try:
+            connection, _ = self._console.accept()
+        except BlockingIOError:
+            raise Failed("the runtime has sent no terminal") from None
+        with connection:
+            connection.setblocking(True)
+            _, fds, _, _ = socket.recv_fds(connection, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        if not fds:
+            raise Failed("the runtime has sent no terminal")
+        master = fds[0]
+        self.ours["tty"] = master
+        if self._stdin:
+            self.ours["stdin"] = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
+        read, write = os.pipe2(os.O_CLOEXEC)
+        self.ours["ttypipe"] = read
+        _enlarge(read)  # 256 slots: each splice from a terminal takes one, however few the bytes
+        os.close(write)
+        if self._size != (0, 0):
+            resize(master, *self._size)
+        self._close_console()
+
+    def _close_theirs(self) -> None:
+        for fd in self.theirs:
+            os.close(fd)
+        self.theirs = []
+
+    def _close_console(self) -> None:
+        if self._console is not None:
+            self._console.close()
+        if self._folder >= 0:
+            with step("monitor.create.console"), suppress(FileNotFoundError):
+                os.unlink(self.console_path)
+            os.close(self._folder)
+            self._folder = -1
+
+    def abandon(self) -> None:
+        """Close everything: there will be no container."""
+        self._close_theirs()
+        for fd in self.ours.values():
+            os.close(fd)
+        self.ours = {}
+        self._close_console()
+
+
+def resize(tty: int, height: int, width: int) -> None:
+    """Tell a terminal its size, in characters."""
+    fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+
+def _enlarge(pipe: int) -> None:
+    with suppress(
+        PermissionError
+    ):  # the user's share of pipe memory is used up, and we lack CAP_SYS_RESOURCE and CAP_SYS_ADMIN
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)

@@ -1,0 +1,152 @@
+"""The engine's database: rows of (kind, id, JSON) in SQLite, written by one thread with group commit.
+
+Many commits that arrive together become one transaction. A commit with `sync` is on the disk when it returns; one
+without is in the kernel's page cache: it survives the engine's death, not the host's. Source: sqlite.org/wal.html,
+sqlite.org/pragma.html#pragma_synchronous (NORMAL does not sync the WAL at commit, FULL does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+
+from wherry.errors import Failed
+from wherry.linux.steps import step
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS object (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id))
+WITHOUT ROWID
+"""
+
+
+def _nothing() -> None:
+    """A change that publishes nothing."""
+
+
+@attrs.frozen
+class Change:
+    """One row to write, or to drop if `value` is None. `publish` runs in the event loop once it is committed."""
+
+    kind: str
+    id: str
+    value: bytes | None
+    publish: Callable[[], None] = _nothing
+
+
+@attrs.frozen
+class _Request:
+    changes: Sequence[Change]
+    sync: bool
+    done: asyncio.Future[None]
+
+
+class Database:
+    """Rows of the engine. `load` reads; `commit` writes, all or nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the database. Raises `Failed` with the path if it cannot be used."""
+        self._path = path
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        try:
+            with step("engine.database.open"):
+                self._writer = self._connect()
+                self._writer.execute("PRAGMA journal_mode=WAL")
+                self._writer.execute(SCHEMA)
+        except sqlite3.Error as error:
+            raise Failed(f"the database {path} cannot be opened: {error}") from error
+        self._sync = ""
+        self._thread = threading.Thread(target=self._write, name="database", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+
+    def load(self, kind: str) -> Iterator[tuple[str, bytes]]:
+        """All rows of a kind as (id, value)."""
+        with closing(self._connect()) as reader:
+            yield from reader.execute("SELECT id, value FROM object WHERE kind = ? ORDER BY id", (kind,)).fetchall()
+
+    async def commit(self, *changes: Change, sync: bool = True) -> None:
+        """Write these rows in one transaction, then publish them. Raises `Failed`; then nothing is written."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._queue.put(_Request(changes, sync, done))
+        # A cancelled caller must not leave rows committed and unpublished.
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait({done})
+            if not done.cancelled() and done.exception() is None:
+                self._publish(changes)
+            raise
+        self._publish(changes)
+
+    @staticmethod
+    def _publish(changes: Sequence[Change]) -> None:
+        for change in changes:
+            change.publish()
+
+    def _write(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = [first], False
+            while not self._queue.empty():
+                request = self._queue.get()
+                if request is None:
+                    last = True
+                    break
+                batch.append(request)
+            self._transaction(batch)
+            if last:
+                break
+
+    def _transaction(self, batch: Sequence[_Request]) -> None:
+        error: Failed | None = None
+        try:
+            self._synchronous("FULL" if any(request.sync for request in batch) else "NORMAL")
+            self._writer.execute("BEGIN IMMEDIATE")
+            for request in batch:
+                for change in request.changes:
+                    self._apply(change)
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as cause:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            error = Failed(f"the database {self._path} could not be written: {cause}")
+            error.__cause__ = cause
+        for request in batch:
+            loop = request.done.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._answer, request.done, error)
+
+    @staticmethod
+    def _answer(done: asyncio.Future[None], error: Failed | None) -> None:
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def _synchronous(self, mode: str) -> None:
+        if mode != self._sync:
+            self._writer.execute(f"PRAGMA synchronous={mode}")
+            self._sync = mode
+
+    def _apply(self, change: Change) -> None:
+        if change.value is None:
+            self._writer.execute("DELETE FROM object WHERE kind = ? AND id = ?", (change.kind, change.id))
+        else:
+            row = (change.kind, change.id, change.value)
+            self._writer.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", row)
+
+    def close(self) -> None:
+        """Finish what is queued and close the file."""
+        self._queue.put(None)
+        self._thread.join()
+        with step("engine.database.close"):
+            self._writer.close()

@@ -1,0 +1,96 @@
+"""The life of a process of the tree: supervisor at first, or the monitor that it forks, or what either becomes later."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import resource
+import sys
+import traceback
+
+from wherry.linux import sockets
+from wherry.linux.process import reset_signals, set_oom_score
+from wherry.linux.steps import arm, enforce, step
+from wherry_engine.monitor.main import Monitor
+from wherry_engine.monitor.progress import SIZE
+from wherry_engine.monitor.report import report
+from wherry_engine.monitor.shared import Shared
+from wherry_engine.supervisor.supervisor import Supervisor
+
+AUDIT = "WHERRY_STEP_AUDIT"  # a file that gets a line for each side effect outside a step, as wherryd's does
+_OOM_SCORE = -999
+_BIN = 1 << 20
+
+
+def prepare(root: str) -> Shared:
+    """Make what supervisor and monitor share, in an exec root that exists."""
+    with step("supervisor.prepare"):
+        for name in ("exits", "work", "runtime"):
+            os.makedirs(f"{root}/{name}", mode=0o700, exist_ok=True)
+        for name in os.listdir(f"{root}/work"):
+            os.unlink(f"{root}/work/{name}")
+        monitor = sockets.listen(f"{root}/monitor.sock")
+        supervisor = sockets.listen(f"{root}/supervisor.sock")
+    read, write = os.pipe2(os.O_CLOEXEC)
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _BIN)
+    os.close(write)
+    progress = os.memfd_create("progress", os.MFD_CLOEXEC)
+    with step("supervisor.prepare"):
+        os.ftruncate(progress, SIZE)
+    return Shared(root, dict(os.environ), supervisor, monitor, read, progress)
+
+
+def _audit() -> None:
+    """Report side effects outside any step, of this process and all that it forks."""
+    path = os.environ.get(AUDIT)
+    if not path:
+        return
+
+    def note(line: str) -> None:
+        file = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )  # each time: a forked child closes what it inherits
+        try:
+            os.write(file, f"process tree, pid {os.getpid()}: {line}\n".encode())
+        finally:
+            os.close(file)
+
+    enforce(note)
+
+
+def live(shared: Shared) -> None:
+    """Be what is needed until the tree is told to end."""
+    role: Supervisor | Monitor = Supervisor(shared)
+    while True:
+        if isinstance(role, Supervisor):
+            monitor = role.run()
+            if monitor is None:
+                return
+            role = monitor
+        else:
+            held = role.run()
+            report("the supervisor has died; its monitor takes its place")
+            arm("")  # a failpoint fires once, not once in each life
+            role = Supervisor(shared, held, role.ports.all)
+
+
+def main(arguments: list[str]) -> None:
+    """Run in the exec root that is the only argument."""
+    reset_signals()
+    _audit()
+    os.umask(0o022)
+    os.chdir("/")
+    set_oom_score(_OOM_SCORE)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # a container takes 3-6 descriptors, a published port one
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        shared = prepare(arguments[0])
+        gc.collect()
+        gc.freeze()
+        live(shared)
+    except BaseException:  # the process's border
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(70)
+    os._exit(0)

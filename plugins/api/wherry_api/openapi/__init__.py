@@ -1,0 +1,89 @@
+"""The engine's own description of its API: readable parts in YAML, put together into one OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import yaml
+
+METHODS = ("get", "head", "post", "put", "delete")
+PATHS = ("system", "containers", "images", "networks", "volumes", "plugins", "swarm")
+SCHEMAS = (
+    "common",
+    "system",
+    "containers",
+    "configs",
+    "host_config",
+    "resources",
+    "images",
+    "networks",
+    "volumes",
+    "plugins",
+    "cluster",
+)
+
+# What any operation may answer; the paths' files list the rest.
+COMMON_RESPONSES = {"400": "BadRequest", "500": "Fault"}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document, read once. Callers share it and must not change it."""
+    here = files(__name__)
+    whole = _read(here / "root.yaml")
+    shared = _read(here / "shared.yaml")
+    whole["paths"] = _merged(here / "paths", PATHS)
+    whole["components"] = {**shared, "schemas": _merged(here / "schemas", SCHEMAS)}
+    for item in whole["paths"].values():
+        for operation in item.values():
+            responses = operation["responses"]
+            for status, name in COMMON_RESPONSES.items():
+                responses.setdefault(status, {"$ref": f"#/components/responses/{name}"})
+            operation["responses"] = dict(sorted(responses.items()))
+    return whole
+
+
+@cache
+def document_json() -> bytes:
+    """The document as it is served."""
+    return json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def operations() -> list[tuple[str, str]]:
+    """Each documented operation: its method in capitals and its path, `("GET", "/containers/{id}/json")`."""
+    return [
+        (method.upper(), path) for path, item in document()["paths"].items() for method in METHODS if method in item
+    ]
+
+
+def resolve(node: Any) -> Any:
+    """What a node of the document refers to, or the node itself."""
+    while isinstance(node, dict) and "$ref" in node:
+        target: Any = document()
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def _merged(folder: Traversable, names: tuple[str, ...]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name in names:
+        for key, value in _read(folder / f"{name}.yaml").items():
+            if key in merged:
+                raise ValueError(f"{name}.yaml describes {key} a second time")
+            merged[key] = value
+    return merged
+
+
+def _read(file: Traversable) -> dict[str, Any]:
+    # The loader in C reads the whole document eight times as fast; not every build of PyYAML has it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    tree = yaml.load(file.read_text("utf-8"), Loader=loader)
+    if not isinstance(tree, dict):
+        raise ValueError(f"{file.name} is no mapping")
+    return tree

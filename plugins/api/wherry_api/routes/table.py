@@ -1,0 +1,28 @@
+"""All routes there are, in one table: what is not here has no answer, and the API's document lists the same."""
+
+from __future__ import annotations
+
+from wherry_api.router import Route
+from wherry_api.routes import (
+    container_streams,
+    containers,
+    events,
+    images,
+    networks,
+    plugins,
+    swarm,
+    system,
+    volumes,
+)
+
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *events.ROUTES,
+    *containers.ROUTES,
+    *container_streams.ROUTES,
+    *images.ROUTES,
+    *networks.ROUTES,
+    *volumes.ROUTES,
+    *plugins.ROUTES,
+    *swarm.ROUTES,
+)

@@ -1,0 +1,46 @@
+"""Volumes."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from wherry_api.call import Call
+from wherry_api.router import Route
+from wherry_api.shapes.volumes import read_volume, volume_json
+from wherry_engine.engine.filters import VOLUME_KEYS, parse_filters, select_volumes
+
+
+async def list_volumes(call: Call) -> web.StreamResponse:
+    """All of them."""
+    volumes = call.engine.volumes
+    chosen = select_volumes(
+        volumes.list(),
+        parse_filters(call.text("filters"), VOLUME_KEYS),
+        used=lambda name: bool(volumes.users(name)),
+    )
+    return call.json({"Volumes": [volume_json(each) for each in chosen], "Warnings": None})
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """Make one; one of the same name and driver is given back as it is."""
+    spec = read_volume(await call.fields())
+    return call.json(volume_json(await call.finish(call.engine.volumes.create(spec))), 201)
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """All about one."""
+    return call.json(volume_json(call.engine.volumes.get(call.parameters["name"])))
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """Remove it."""
+    await call.finish(call.engine.volumes.remove(call.parameters["name"], call.flag("force")))
+    return call.empty()
+
+
+ROUTES = (
+    Route("GET", "/volumes", list_volumes),
+    Route("POST", "/volumes/create", create),
+    Route("GET", "/volumes/{name}", inspect),
+    Route("DELETE", "/volumes/{name}", remove),
+)

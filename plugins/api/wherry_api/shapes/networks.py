@@ -1,0 +1,103 @@
+"""Networks, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wherry.errors import Unsupported
+from wherry.model.containers import Container
+from wherry.model.networks import EndpointRecord, IpamPool, NetworkRecord, NetworkSpec
+from wherry_api.shapes.read import Fields
+from wherry_api.shapes.times import time_text
+
+Json = dict[str, Any]
+Users = Mapping[str, tuple[Container, EndpointRecord]]
+
+
+def network_json(record: NetworkRecord, users: Users) -> Json:
+    """A network, with the containers that are attached to it now."""
+    spec = record.spec
+    return {
+        "Name": spec.name,
+        "Id": record.id,
+        "Created": time_text(record.created_ns),
+        "Scope": "local",
+        "Driver": spec.driver,
+        "EnableIPv4": spec.enable_ipv4,
+        "EnableIPv6": spec.enable_ipv6,
+        "IPAM": {
+            "Driver": spec.ipam_driver,
+            "Options": spec.ipam_options or (None if record.predefined else {}),
+            "Config": [_pool_json(pool) for pool in spec.pools] or None,
+        },
+        "Internal": spec.internal,
+        "Attachable": spec.attachable,
+        "Ingress": spec.ingress,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {
+            id: _user_json(container, endpoint) for id, (container, endpoint) in users.items() if endpoint.endpoint_id
+        },
+        "Options": spec.options,
+        "Labels": spec.labels,
+    }
+
+
+def _pool_json(pool: IpamPool) -> Json:
+    found: Json = {"Subnet": pool.subnet}
+    if pool.ip_range:
+        found["IPRange"] = pool.ip_range
+    if pool.gateway:
+        found["Gateway"] = pool.gateway
+    if pool.auxiliary:
+        found["AuxiliaryAddresses"] = pool.auxiliary
+    return found
+
+
+def _user_json(container: Container, endpoint: EndpointRecord) -> Json:
+    return {
+        "Name": container.name,
+        "EndpointID": endpoint.endpoint_id,
+        "MacAddress": endpoint.mac,
+        "IPv4Address": endpoint.address,
+        "IPv6Address": "",
+    }
+
+
+def read_network(body: Fields) -> NetworkSpec:
+    """What a client asks for. Raises `Invalid` with all that is wrong, and `Unsupported`."""
+    ipam = body.section("IPAM")
+    pools = tuple(
+        IpamPool(
+            subnet=each.text("Subnet"),
+            gateway=each.text("Gateway"),
+            ip_range=each.text("IPRange"),
+            auxiliary=each.text_map("AuxiliaryAddresses") or each.text_map("AuxAddress"),
+        )
+        for each in ipam.sections("Config")
+    )
+    if not body.text("Name").strip():
+        body.fault("Name", "is required")
+    config_only = body.boolean("ConfigOnly") or body.section("ConfigFrom").text("Network")
+    scope = body.text("Scope")
+    spec = NetworkSpec(
+        name=body.text("Name"),
+        driver=body.text("Driver") or "bridge",
+        internal=body.boolean("Internal"),
+        attachable=body.boolean("Attachable"),
+        ingress=body.boolean("Ingress"),
+        enable_ipv4=body.boolean("EnableIPv4", True),
+        enable_ipv6=body.boolean("EnableIPv6"),
+        pools=pools,
+        ipam_driver=ipam.text("Driver") or "default",
+        ipam_options=ipam.text_map("Options"),
+        options=body.text_map("Options"),
+        labels=body.text_map("Labels"),
+    )
+    body.check()
+    if config_only:
+        raise Unsupported("networks that only hold a configuration for others are not supported")
+    if scope not in ("", "local"):
+        raise Unsupported(f"networks of scope {scope!r} need a swarm, and this node is not part of one")
+    return spec

@@ -1,0 +1,81 @@
+"""Every command: its module, the name of its Command there, and its summary. Modules are imported when they run.
+
+Written by hand and checked by a test against the modules themselves.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "container attach": ("attach", "ATTACH", "Connect this terminal to a running container."),
+    "container create": ("run", "CREATE", "Create a container without starting it."),
+    "container inspect": ("inspect", "CONTAINER_INSPECT", "Show all details of containers."),
+    "container kill": ("lifecycle", "KILL", "Send a signal to running containers."),
+    "container logs": ("logs", "LOGS", "Show what a container has written."),
+    "container ls": ("ps", "PS", "List containers."),
+    "container restart": ("lifecycle", "RESTART", "Stop and start containers."),
+    "container rm": ("lifecycle", "RM", "Remove containers."),
+    "container run": ("run", "RUN", "Create a container from an image and start it."),
+    "container start": ("start", "START", "Start containers that are not running."),
+    "container stop": ("lifecycle", "STOP", "Stop running containers."),
+    "container wait": ("lifecycle", "WAIT", "Wait until containers have stopped and print their exit codes."),
+    "image history": ("history", "HISTORY", "Show how an image was made, step by step."),
+    "image import": ("load", "IMPORT", "Make an image of one layer from a tar file of a file system."),
+    "image inspect": ("inspect", "IMAGE_INSPECT", "Show all details of images."),
+    "image load": ("load", "LOAD", "Load images from an archive."),
+    "image ls": ("images", "IMAGES", "List images."),
+    "image rm": ("images_change", "RMI", "Remove images."),
+    "image tag": ("images_change", "TAG", "Give an image another name."),
+    "network connect": ("network", "CONNECT", "Connect a container to a network."),
+    "network create": ("network_create", "CREATE", "Create a network."),
+    "network disconnect": ("network", "DISCONNECT", "Disconnect a container from a network."),
+    "network inspect": ("inspect", "NETWORK_INSPECT", "Show all details of networks."),
+    "network ls": ("network", "LS", "List networks."),
+    "network rm": ("network", "RM", "Remove networks."),
+    "plugin inspect": ("plugin", "INSPECT", "Show what a driver offers: its hooks, features and options."),
+    "plugin ls": ("plugin", "LS", "List the installed drivers and their state."),
+    "system events": ("events", "EVENTS", "Show what happens in the engine as it happens."),
+    "system info": ("info", "INFO", "Show what the engine has and can do."),
+    "volume create": ("volume", "CREATE", "Create a volume."),
+    "volume inspect": ("inspect", "VOLUME_INSPECT", "Show all details of volumes."),
+    "volume ls": ("volume", "LS", "List volumes."),
+    "volume rm": ("volume", "RM", "Remove volumes."),
+    "inspect": ("inspect", "INSPECT", "Show all details of containers, images, networks and volumes."),
+    "version": ("version", "VERSION", "Show the versions of this client and the engine."),
+}
+
+ALIASES: dict[str, str] = {
+    **{verb: f"container {verb}" for verb in ["attach", "create", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]},
+    **{verb: f"image {verb}" for verb in ["history", "import", "load", "tag"]},
+    "ps": "container ls",
+    "container list": "container ls",
+    "container ps": "container ls",
+    "container remove": "container rm",
+    "images": "image ls",
+    "image list": "image ls",
+    "image remove": "image rm",
+    "rmi": "image rm",
+    "network list": "network ls",
+    "network remove": "network rm",
+    "plugin list": "plugin ls",
+    "volume list": "volume ls",
+    "volume remove": "volume rm",
+    "events": "system events",
+    "info": "system info",
+}
+
+GROUPS: dict[str, str] = {
+    "container": "Manage containers.",
+    "image": "Manage images.",
+    "network": "Manage networks.",
+    "plugin": "Show the drivers that the engine is made of.",
+    "system": "Look at the engine as a whole.",
+    "volume": "Manage volumes.",
+}
+
+COMMON = ("run", "ps", "images", "logs", "stop", "rm", "version", "info")
+
+
+def canonical(path: str) -> str | None:
+    """The command that `path` ("ps", "container list") names, or None."""
+    name = ALIASES.get(path, path)
+    return name if name in COMMANDS else None

@@ -1,0 +1,23 @@
+"""The runtime driver `runc`: the reference OCI runtime, as it is."""
+
+from __future__ import annotations
+
+import re
+
+from wherry.linux.programs import find, output
+from wherry.spec.runtime import Runtime, RuntimeDriver, Unsupported, hookimpl
+
+PROGRAM = "runc"
+
+
+class Driver(RuntimeDriver):
+    """The reference OCI runtime. Takes every bundle as it is."""
+
+    @hookimpl
+    def probe(self) -> Runtime:
+        """Find runc on PATH or in an sbin folder."""
+        program = find(PROGRAM)
+        if program is None:
+            raise Unsupported(f"there is no {PROGRAM} on this host; install the package {PROGRAM}")
+        version = re.search(r"version (\S+)", output([program, "--version"]))
+        return Runtime((program,), version[1] if version else "unknown")

@@ -1,0 +1,119 @@
+"""What is measured, and how: every figure is a median of samples that were taken in turn, engine by engine."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from scripts.bench.engines import Subject
+
+IMAGE = "busybox:latest"
+# A process that ends at once when it is asked to, so that `stop` measures the engine and not its patience.
+OBEDIENT = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done")
+IDLE = ("sleep", "100000")
+MANY, AT_ONCE = 50, 8
+
+
+@dataclass
+class Figure:
+    """One row of the table: samples by engine."""
+
+    title: str
+    unit: str
+    samples: dict[str, list[float]] = field(default_factory=dict)
+
+
+Sample = Callable[[Subject], float]
+
+
+def interleave(
+    title: str, unit: str, subjects: Sequence[Subject], rounds: int, sample: Sample, warm: int = 1
+) -> Figure:
+    """Take `rounds` samples of each engine in turn, after `warm` that do not count."""
+    figure = Figure(title, unit, {subject.name: [] for subject in subjects})
+    for number in range(-warm, rounds):
+        for subject in subjects:
+            value = sample(subject)
+            if number >= 0:
+                figure.samples[subject.name].append(value)
+    return figure
+
+
+def client(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
+    """What the client costs by itself, and with one question to the engine."""
+
+    def alone(subject: Subject) -> float:
+        begun = time.perf_counter()
+        subprocess.run([subject.client, "--version"], check=True, stdout=subprocess.DEVNULL)
+        return (time.perf_counter() - begun) * 1000
+
+    yield interleave("docker --version (the client alone)", "ms", subjects, rounds, alone)
+    yield interleave("docker version (one question)", "ms", subjects, rounds, lambda s: s.timed("version"))
+
+
+def run(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
+    """`run --rm busybox true` on each predefined network."""
+    for network in ("bridge", "none", "host"):
+
+        def sample(subject: Subject, network: str = network) -> float:
+            return subject.timed("run", "--rm", "--network", network, IMAGE, "true")
+
+        yield interleave(f"run --rm, {network}", "ms", subjects, rounds, sample)
+
+
+def parallel(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
+    """Fifty at eight at once."""
+
+    def sample(subject: Subject) -> float:
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda _: subject.run("run", "--rm", IMAGE, "true"), range(MANY)))
+        return MANY / (time.perf_counter() - begun)
+
+    yield interleave(
+        f"{MANY} x run --rm, {AT_ONCE} at once, bridge", "per s", subjects, max(1, rounds // 5), sample, warm=0
+    )
+
+
+def endings(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
+    """stop and rm -f of a running container."""
+
+    def stop(subject: Subject) -> float:
+        name = subject.run("run", "-d", IMAGE, *OBEDIENT)
+        time.sleep(0.2)  # the shell must have set its trap
+        taken = subject.timed("stop", name)
+        subject.run("rm", name)
+        return taken
+
+    def remove(subject: Subject) -> float:
+        name = subject.run("run", "-d", IMAGE, *IDLE)
+        return subject.timed("rm", "-f", name)
+
+    yield interleave("stop (TERM is handled)", "ms", subjects, rounds, stop)
+    yield interleave("rm -f, running", "ms", subjects, rounds, remove)
+
+
+def memory(subjects: Sequence[Subject], _rounds: int) -> Iterable[Figure]:
+    """Memory of the engine's processes, idle, with none and with fifty containers."""
+    for count in (0, MANY):
+        figure = Figure(f"memory (PSS), {count} idle containers", "MiB")
+        for subject in subjects:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                names = list(pool.map(lambda _, s=subject: s.run("run", "-d", IMAGE, *IDLE), range(count)))
+            time.sleep(2)
+            figure.samples[subject.name] = [subject.memory()]
+            if names:
+                subject.run("rm", "-f", *names)
+        yield figure
+
+
+MEASURES: Mapping[str, Callable[[Sequence[Subject], int], Iterable[Figure]]] = {
+    "client": client,
+    "run": run,
+    "parallel": parallel,
+    "endings": endings,
+    "memory": memory,
+}

@@ -1,0 +1,50 @@
+"""A fake daemon that knows a few things, and both clients run against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.fake_daemon import FakeDaemon, Reply
+from tests.cli.fake_data import CONTAINERS, IMAGES, INFO, INSPECTED, NETWORKS, SERVER_VERSION, VOLUMES
+
+
+def serve(path: Path) -> FakeDaemon:
+    """A fake daemon with the canned data."""
+    daemon = FakeDaemon(path)
+    daemon.on("HEAD", "/_ping", Reply(200, "OK"))
+    daemon.on("GET", "/_ping", Reply(200, "OK"))
+    daemon.on("GET", "/version", SERVER_VERSION)
+    daemon.on("GET", "/info", INFO)
+    daemon.on("GET", "/containers/json", CONTAINERS)
+    daemon.on("GET", "/images/json", IMAGES)
+    daemon.on("GET", "/networks", NETWORKS)
+    daemon.on("GET", "/volumes", {"Volumes": VOLUMES, "Warnings": None})
+    for kind, route in (("container", "containers"), ("image", "images")):
+        daemon.on(
+            "GET",
+            f"/{route}/[^/]+/json",
+            lambda r, kind=kind: Reply(404, {"message": f"No such {kind}: {r.path.split('/')[2]}"}),
+        )
+    daemon.on("GET", "/networks/.+", lambda r: Reply(404, {"message": f"network {r.path.split('/')[2]} not found"}))
+    daemon.on("GET", "/volumes/.+", lambda r: Reply(404, {"message": f"get {r.path.split('/')[2]}: no such volume"}))
+    daemon.on(
+        "GET",
+        "/(nodes|services|tasks|secrets|configs)/.+",
+        Reply(503, {"message": "This node is not a swarm manager."}),
+    )
+    daemon.on(
+        "GET", "/plugins/.+/json", lambda r: Reply(404, {"message": f'plugin "{r.path.split("/")[2]}" not found'})
+    )
+    daemon.on("GET", "/containers/(box-1|1012.*|web)/json", INSPECTED)
+    daemon.on("GET", "/networks/bridge", NETWORKS[0])
+    daemon.on("GET", "/volumes/data", VOLUMES[0])
+    return daemon
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    fake = serve(tmp_path / "fake.sock")
+    yield fake
+    fake.close()

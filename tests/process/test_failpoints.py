@@ -1,0 +1,85 @@
+"""Every step of the process tree fails, or kills its process, once: nothing is left, and the next attempt succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.process.process_kit import Tree, runtime, tree, until
+
+from wherry.errors import WherryError
+from wherry.model.logs import LocalLog
+from wherry.model.networks import PortMapping
+from wherry_engine.monitor.cgroups import Hierarchies
+
+pytestmark = pytest.mark.root
+STEPS = [
+    "monitor.create.spawn",
+    "monitor.create.console",
+    "monitor.create.pid",
+    "monitor.start.fifo",
+    "monitor.kill",
+    "monitor.exit.write",
+    "monitor.exit.remove",
+    "monitor.delete.cgroups",
+    "monitor.delete.state",
+    "monitor.log.rotate",
+    "monitor.log.compress",
+    "supervisor.job.fork",
+    "helper.bind.create",
+]
+
+
+async def live(tree: Tree, id: str) -> None:
+    """A whole life that passes every step; raises the first error after removing what there is."""
+    log = LocalLog(format="json-file", max_size=300, max_files=2, compress=True)
+    try:
+        await tree.processes.create(tree.launch(id, "seq 1 20; sleep 60", tty=True, log=log))
+        await tree.processes.start(id)
+        await tree.processes.job("ensure_bind", {"path": str(tree.root / "new" / id), "create": True})
+        await tree.processes.reserve_ports(id, [PortMapping("tcp", "127.0.0.1", 47115, 1)])
+        await until(lambda: tree.log(id).exists() and tree.log(id).with_name(f"{id}.log.1.gz").exists(), 2)
+        await tree.processes.kill(id, signal.SIGKILL)
+        await tree.ended(id)
+    finally:
+        for attempt in range(2):  # the failpoint may be one of removal
+            try:
+                await tree.processes.release_ports(id)
+                await tree.processes.delete(id, tree.runtime)
+                break
+            except WherryError:
+                if attempt:
+                    raise
+
+
+@pytest.mark.parametrize("action", ["error@before", "error@after", "kill@before", "kill@after"])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_that_fails_leaves_nothing(
+    name: str, action: str, tmp_path: Path, rootfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_FAILPOINTS", "")
+
+    async def body() -> None:
+        async with tree(tmp_path, rootfs, failpoints=f"{name}={action}") as fresh:
+            fresh.runtime = runtime("runc" if len(name) % 2 else "crun")
+            problem: Exception | None = None
+            try:
+                await live(fresh, "first")
+            except (WherryError, AssertionError) as error:
+                problem = error
+            in_vain = action.startswith("error") and not name.startswith(
+                ("monitor.exit", "monitor.delete", "monitor.log")
+            )
+            assert (problem is not None) == (in_vain or name == "supervisor.job.fork"), problem
+            assert await fresh.processes.list() == []
+            assert (await fresh.status())["held"] == {}
+            assert os.listdir(fresh.run_root / "work") == []
+            assert [left for _, _, left in os.walk(fresh.run_root / "runtime") if left] == []
+            assert not [folder for folder in Hierarchies().named(f"/{fresh.group}/first") if os.path.exists(folder)]
+            fresh.exits.clear()
+            await live(fresh, "first")
+
+    asyncio.run(body())

@@ -1,0 +1,168 @@
+"""Any process of the tree may die: what containers, logs, exits, ports and requests lose by it is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+
+import pytest
+from tests.process.process_kit import Scenario, Tree, attach, runtime, until
+
+from wherry.errors import Conflict
+from wherry.linux.process import program_of
+from wherry.model.networks import PortMapping
+
+pytestmark = pytest.mark.root
+COUNT = "i=1; while :; do echo $i; i=$((i+1)); usleep 300; done"
+ON_TERM = "trap 'echo bye; exit 7' TERM; while :; do sleep 0.02; done"
+
+
+def lines_of(tree: Tree, id: str) -> list[int]:
+    """The numbers that a counting container has logged, a cut last one excepted."""
+    return [int(record["log"]) for record in tree.records(id) if record["log"].endswith("\n")]
+
+
+def test_a_killed_monitor_loses_and_doubles_no_line(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("slow", COUNT)
+        await tree.run("fast", "seq 1 600000; exit 8")
+        await tree.run("pty", COUNT, tty=True)
+        await tree.run("alike", "yes same | head -n 400000; exit 9")
+        for _ in range(8):
+            await asyncio.sleep(random.uniform(0.02, 0.15))
+            await tree.kill_monitor()
+        assert (await tree.ended("fast", 30)).status == 8
+        assert (await tree.ended("alike", 30)).status == 9
+        for id in ("slow", "pty"):
+            await tree.processes.kill(id, signal.SIGKILL)
+            assert (await tree.ended(id)).status == 137
+            assert (lines := lines_of(tree, id)) == list(range(1, len(lines) + 1))
+        assert tree.log("fast").read_bytes().count(b"\n") == 600_000
+        assert lines_of(tree, "fast") == list(range(1, 600_001))
+        assert tree.log("alike").read_bytes().count(b'{"log":"same\\n"') == 400_000
+
+    scenario(body)
+
+
+def test_exits_while_there_is_no_monitor_are_exact(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        pids = {
+            "term": await tree.run("term", ON_TERM),
+            "text": await tree.run("text", "trap 'seq 1 5000; echo -n end; exit 5' TERM; while :; do sleep 0.02; done"),
+            "killed": await tree.run("killed", ["/bin/sleep", "60"]),
+        }
+        await asyncio.sleep(0.1)
+        status = await tree.status()
+        os.kill(status["pid"], signal.SIGSTOP)
+        os.kill(status["monitor"], signal.SIGKILL)
+        await asyncio.sleep(0.02)
+        for id, pid in pids.items():
+            os.kill(pid, signal.SIGKILL if id == "killed" else signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        os.kill(status["pid"], signal.SIGCONT)
+        assert [(await tree.ended(id)).status for id in ("term", "text", "killed")] == [7, 5, 137]
+        assert tree.text("text") == "".join(f"{n}\n" for n in range(1, 5001)) + "end"
+
+    scenario(body)
+
+
+def test_a_dead_supervisor_is_replaced_by_its_monitor(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("slow", COUNT)
+        await tree.run("pty", COUNT, tty=True)
+        await tree.run("first", ON_TERM)
+        await tree.run("second", ON_TERM)
+        await tree.run("cat", "cat; exit 5", stdin=True)
+        await tree.processes.reserve_ports("one", [PortMapping("tcp", "127.0.0.1", 47111, 80)])
+        await tree.kill_supervisor()
+        await tree.processes.kill("first", signal.SIGTERM)
+        assert (await tree.ended("first")).status == 7
+        await tree.kill_monitor()
+        await tree.processes.kill("second", signal.SIGTERM)
+        assert (await tree.ended("second")).status == 7
+        await tree.kill_supervisor()
+        assert list(await tree.processes.ports()) == ["one"]
+        await tree.processes.close_stdin("cat")
+        assert (await tree.ended("cat")).status == 5
+        for id in ("slow", "pty"):
+            await tree.processes.kill(id, signal.SIGKILL)
+            assert (await tree.ended(id)).status == 137
+            assert (lines := lines_of(tree, id)) == list(range(1, len(lines) + 1))
+        assert await tree.processes.job("ensure_bind", {"path": "/", "create": False}) == {"kind": "dir"}
+        await tree.processes.release_ports("one")
+
+    scenario(body)
+
+
+@pytest.mark.parametrize("name", ["crun", "runc"])
+def test_requests_in_flight_are_served_by_the_next_monitor(scenario: Scenario, name: str) -> None:
+    async def body(tree: Tree) -> None:
+        tree.runtime = runtime(name)
+        for number in range(8):
+            id = f"half{number}"
+            creation = asyncio.ensure_future(tree.processes.create(tree.launch(id, f"echo once; exit {number}")))
+            await asyncio.sleep(number * 0.0015)
+            os.kill((await tree.status())["monitor"], signal.SIGKILL)
+            await creation
+            starting = asyncio.ensure_future(tree.processes.start(id))
+            if number % 2:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                os.kill((await tree.status())["monitor"], signal.SIGKILL)
+            await starting
+            assert (await tree.ended(id)).status == number
+            assert tree.text(id) == "once\n"
+            await tree.processes.delete(id, tree.runtime)
+
+    scenario(body)
+
+
+def test_the_input_of_a_lost_attach_ends_where_it_is_the_one_there_may_be(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("once", "cat; exit 6", stdin=True, stdin_once=True)
+        await tree.run("never", "cat; exit 6", stdin=True, stdin_once=True)
+        with await attach(tree, "once", stdin=True):
+            await tree.kill_monitor()
+            assert (await tree.ended("once")).status == 6
+        assert "never" not in tree.exits
+
+    scenario(body)
+
+
+def test_reserved_ports_outlive_the_monitor(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        port = PortMapping("tcp", "127.0.0.1", 47112, 80)
+        await tree.processes.reserve_ports("one", [port])
+        await tree.kill_monitor()
+        assert await tree.processes.ports() == {"one": [port]}
+        with pytest.raises(Conflict):
+            await tree.processes.reserve_ports("two", [port])
+        with socket.socket() as rival:
+            rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                rival.bind(("127.0.0.1", 47112))
+        await tree.processes.release_ports("one")
+
+    scenario(body)
+
+
+def test_when_both_are_killed_the_exits_are_told_as_unknown(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("ended", "exit 4")
+        await tree.ended("ended")
+        pid = await tree.run("lost", ["/bin/sleep", "60"])
+        status = await tree.status()
+        for who in ("monitor", "pid"):
+            os.kill(status[who], signal.SIGSTOP)
+        for who in ("monitor", "pid"):
+            os.kill(status[who], signal.SIGKILL)
+        exit = await tree.ended("lost")
+        assert (exit.status, bool(exit.error)) == (255, True)
+        assert [(info.id, info.exit and info.exit.status) for info in await tree.processes.list()] == [("ended", 4)]
+        await tree.processes.delete("lost", tree.runtime)
+        await until(lambda: not program_of(pid))
+
+    scenario(body)
