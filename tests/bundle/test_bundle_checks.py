@@ -95,7 +95,7 @@ HOSTS: list[tuple[dict[str, Any], str]] = [
     ({"init": True}, "an init inside the container is not supported yet"),
     ({"shm_size": -1}, "SHM size can not be less than 0"),
     ({"tmpfs": {"run": ""}}, "invalid mount path: 'run' mount path must be absolute"),
-    ({"tmpfs": {"/run": "wild"}}, 'invalid tmpfs option "wild"'),
+    ({"tmpfs": {"/run": "wild=1"}}, 'invalid tmpfs option ["wild" "1"]'),
 ]
 
 

@@ -134,9 +134,17 @@ class Tree:
         answer: dict[str, Any] = await self.processes._supervisor.call("status")
         return answer
 
+    async def strike_monitor(self) -> None:
+        """SIGKILL the monitor, if there is one at this moment."""
+        pid = (await self.status())["monitor"]
+        if pid > 0:  # 0 would be ourselves
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     async def kill_monitor(self) -> None:
         """SIGKILL the monitor and wait for its successor."""
         before = (await self.status())["monitor"]
+        assert before > 0
         os.kill(before, signal.SIGKILL)
         await self.processes.list()
         assert (await self.status())["monitor"] not in (0, before)

@@ -105,13 +105,13 @@ def test_requests_in_flight_are_served_by_the_next_monitor(scenario: Scenario, n
             id = f"half{number}"
             creation = asyncio.ensure_future(tree.processes.create(tree.launch(id, f"echo once; exit {number}")))
             await asyncio.sleep(number * 0.0015)
-            os.kill((await tree.status())["monitor"], signal.SIGKILL)
+            await tree.strike_monitor()
             await creation
             starting = asyncio.ensure_future(tree.processes.start(id))
             if number % 2:
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
-                os.kill((await tree.status())["monitor"], signal.SIGKILL)
+                await tree.strike_monitor()
             await starting
             assert (await tree.ended(id)).status == number
             assert tree.text(id) == "once\n"

@@ -9,14 +9,13 @@ from typing import Any
 import attrs
 
 from wherry.errors import Invalid
+from wherry.linux.seccomp.rules import this_host
 from wherry.model.configs import BindOptions, HostConfig, MountRequest
 from wherry.model.containers import MountPoint
 
 SHM_SIZE = 64 << 20
 _PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
-# Stay writable in a read-only container: they are the kernel's, or gone with the container.
-_ALWAYS_WRITABLE = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
-
+_RECURSIVE_READ_ONLY = (5, 12)  # the kernel with mount_setattr(2)
 # Options of tmpfs that exclude each other; of a group the last one said counts.
 _TMPFS_GROUPS = (
     ("defaults",), ("ro", "rw"), ("suid", "nosuid"), ("dev", "nodev"), ("exec", "noexec"), ("sync", "async"),
@@ -76,7 +75,8 @@ def merge_tmpfs(options: Iterable[str]) -> tuple[str, ...]:
         name, separator, value = option.partition("=")
         key = name if separator and value and name in _TMPFS_VALUES else _TMPFS_GROUP.get(option)
         if key is None:
-            raise Invalid(f'invalid tmpfs option "{option}"')
+            words = " ".join(f'"{word}"' for word in option.split("=", 1))
+            raise Invalid(f"invalid tmpfs option [{words}]")
         merged.pop(key, None)
         merged[key] = option
     return tuple(merged.values())
@@ -110,14 +110,11 @@ def _defaults(host: HostConfig, asked: dict[str, BundleMount]) -> list[BundleMou
         kernel.append(("/dev/shm", "bind", "/dev/shm", ("rbind", "rprivate")))
     elif host.ipc_mode != "none":
         kernel.append(("/dev/shm", "tmpfs", "shm", shm))
-    found = []
-    for destination, kind, source, options in kernel:
-        if destination in asked or ("/dev" in asked and destination.startswith("/dev/")):
-            continue
-        readonly = host.readonly_rootfs and not host.privileged and destination not in _ALWAYS_WRITABLE
-        extra = ("ro",) if readonly and "ro" not in options else ()
-        found.append(BundleMount(type=kind, source=source, destination=destination, options=(*options, *extra)))
-    return found
+    return [
+        BundleMount(type=kind, source=source, destination=destination, options=options)
+        for destination, kind, source, options in kernel
+        if destination not in asked and not ("/dev" in asked and destination.startswith("/dev/"))
+    ]
 
 
 def _readonly(mount: BundleMount) -> BundleMount:
@@ -131,11 +128,11 @@ def _rendered(mount: BundleMount, bind: BindOptions) -> BundleMount:
         return attrs.evolve(mount, options=merge_tmpfs(mount.options))
     if mount.type != "bind":
         return mount
-    options = ("bind" if "bind" in mount.options or bind.non_recursive else "rbind",)
-    options += tuple(option for option in mount.options if option not in ("bind", "rbind"))
+    recursion = "bind" if "bind" in mount.options or bind.non_recursive else "rbind"
+    options = (recursion, *(option for option in mount.options if option not in ("bind", "rbind")))
     if not _PROPAGATION & set(options):
         options = (*options, "rprivate")
-    if "rbind" in options and not bind.read_only_non_recursive:
+    if "rbind" in options and not bind.read_only_non_recursive and this_host().kernel >= _RECURSIVE_READ_ONLY:
         options = tuple("rro" if option == "ro" else option for option in options)  # what is mounted below, too
     return attrs.evolve(mount, options=options)
 

@@ -9,6 +9,7 @@ from calendar import timegm
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import orjson
@@ -17,7 +18,7 @@ from wherry.linux import inotify
 from wherry.model.logs import LogQuery, Record
 from wherry_engine.engine.log_files import LogFile, close_all, number_of, open_all, open_newest, open_present, tail
 
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
 IDLE = 0.5  # s between looks at a log about which nothing is heard
 AT_END = 0.01  # s between looks after the writer has closed the log: its container's end is known soon after
 CLOSED_FOR = 1.0
@@ -186,6 +187,10 @@ def parse_time(text: str) -> int:
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no time")
-    *numbers, fraction = match.groups()
-    seconds = timegm(tuple(map(int, numbers)))
-    return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+    second, fraction = match.groups()
+    return _second(second) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+
+
+@lru_cache(maxsize=64)  # lines of one second come together
+def _second(text: str) -> int:
+    return timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))

@@ -284,7 +284,9 @@ class Processes:
     async def warm_up(self) -> None:
         """Make the next process that is put into a cgroup get there without a wait of 8-13 ms. Costs nothing but time."""
         if self._warming is None or self._warming.done():
-            self._warming = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, warm_cgroups)
+            self._warming = asyncio.get_running_loop().run_in_executor(
+                None, contextvars.copy_context().run, warm_cgroups
+            )
         await asyncio.shield(self._warming)
 
     async def close(self) -> None:

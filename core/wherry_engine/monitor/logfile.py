@@ -83,13 +83,17 @@ class LogFile:
 
         Raises OSError; the log then goes on in the file that it has.
         """
-        with step("monitor.log.rotate"):
-            if self.max_files > 1:
-                for number in range(self.max_files - 1, 1, -1):
-                    _shift(f"{self.path}.{number - 1}", f"{self.path}.{number}", ("", ".gz"))
-                _shift(self.path, f"{self.path}.1", ("",))
-            old, self.fd = self.fd, self._open(os.O_TRUNC)
-        os.close(old)
+        old = self.fd
+        try:
+            with step("monitor.log.rotate"):
+                if self.max_files > 1:
+                    for number in range(self.max_files - 1, 1, -1):
+                        _shift(f"{self.path}.{number - 1}", f"{self.path}.{number}", ("", ".gz"))
+                    _shift(self.path, f"{self.path}.1", ("",))
+                self.fd = self._open(os.O_TRUNC)
+        finally:
+            if self.fd != old:
+                os.close(old)
         if self.compress and self.max_files > 1:
             self.start_compression(compressed)
 

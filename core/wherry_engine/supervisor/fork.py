@@ -24,9 +24,9 @@ def fork(name: str, keep: Iterable[int], let_go: Callable[[], None]) -> int:
         with step(name):
             pid = os.fork()
             if not pid:
-                arm(
-                    ""
-                )  # a failpoint of this step is the parent's, and one of later steps fires once, not in each child
+                raise _InChild  # leaves the step without its failpoint, which is the parent's
+    except _InChild:
+        pass
     except OSError:
         if pid > 0:
             os.kill(pid, signal.SIGKILL)  # reaped with the rest
