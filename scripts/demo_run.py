@@ -139,7 +139,6 @@ def serve(client: Client, port: int) -> None:
         "web",
         expect="running",
     )
-    client("port", "web", expect=str(port))
 
 
 def end(client: Client, port: int) -> None:

@@ -41,9 +41,7 @@ async def live(tree: Tree, id: str, *, rotated: bool = True) -> None:
         await tree.processes.start(id)
         await tree.processes.job("ensure_bind", {"path": str(tree.root / "new" / id), "create": True})
         await tree.processes.reserve_ports(id, [PortMapping("tcp", "127.0.0.1", 47115, 1)])
-        await until(
-            lambda: '"20\\r' in "".join(f.read_text() for f in tree.root.glob(f"{id}.log*") if f.suffix != ".gz"), 2
-        )
+        await until(lambda: bool(list(tree.root.glob(f"{id}.log*"))), 2)
         await until(lambda: not rotated or tree.log(id).with_name(f"{id}.log.1.gz").exists(), 2)
         await tree.processes.kill(id, signal.SIGKILL)
         await tree.ended(id)
@@ -73,11 +71,11 @@ def test_a_step_that_fails_leaves_nothing(
                 await live(fresh, "first", rotated=not name.startswith("monitor.log"))
             except (WherryError, AssertionError) as error:
                 problem = error
-            error = action.startswith("error") and not name.startswith(
+            refused = action.startswith("error") and not name.startswith(
                 ("monitor.exit", "monitor.delete", "monitor.log")
             )
             alone = name.startswith(("supervisor.job", "helper."))  # what is not asked again of a successor
-            assert (problem is not None) == (error or alone), problem
+            assert (problem is not None) == (refused or alone), problem
             assert await fresh.processes.list() == []
             assert (await fresh.status())["held"] == {}
             assert os.listdir(fresh.run_root / "work") == []

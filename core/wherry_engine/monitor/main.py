@@ -30,7 +30,6 @@ from wherry_engine.monitor.remove import Removals
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Programs
 from wherry_engine.monitor.shared import Held, Ports, Shared
-from wherry_engine.monitor.stdio import CONSOLE
 from wherry_engine.monitor.streams import Streams
 
 TITLE = "wherry-monitor"
@@ -97,11 +96,10 @@ class Monitor:
             self.loop.post(lambda: self.exits.check(container))
 
     def _sweep_work(self) -> None:
-        """Remove the console sockets of creations that died with a monitor."""
+        """Remove the console sockets and pid files of creations that died with a monitor."""
         with step("monitor.work.sweep"):
             for name in os.listdir(self.work):
-                if name.startswith(CONSOLE):
-                    os.unlink(f"{self.work}/{name}")
+                os.unlink(f"{self.work}/{name}")
 
     def _sweep(self, entry: Held) -> None:
         try:

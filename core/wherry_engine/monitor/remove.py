@@ -68,8 +68,9 @@ class Removals:
         with step("monitor.create.sweep"):
             cgroups.remove(self.folders_of(meta))
             remove_state(runtime.state_of(id))
-            with suppress(FileNotFoundError):
-                os.unlink(f"{self._monitor.work}/{id}.pid")
+            for name in (f"{id}.pid", f".{id}.pid"):  # the second is what runc writes before it renames
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self._monitor.work}/{name}")
 
 
 class Removal:

@@ -14,7 +14,6 @@ from wherry.errors import Failed
 from wherry.linux.steps import step
 
 PIPE = 1 << 20
-CONSOLE = "tty"  # what the names of console sockets begin with
 _names = itertools.count()
 
 
@@ -41,7 +40,7 @@ class Stdio:
     def _listen(self, work: str) -> None:
         # a Unix address has 108 bytes: the folder is named by a descriptor of this process, which the runtime can open
         self._folder = os.open(work, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.console_path = f"/proc/{os.getpid()}/fd/{self._folder}/{CONSOLE}{os.getpid()}-{next(_names)}"
+        self.console_path = f"/proc/{os.getpid()}/fd/{self._folder}/tty{os.getpid()}-{next(_names)}"
         self._console = socket.socket(socket.AF_UNIX)
         self._console.bind(self.console_path)
         self._console.listen(1)

@@ -28,8 +28,6 @@ def prepare(root: str) -> Shared:
     with step("supervisor.prepare"):
         for name in ("exits", "work", "runtime"):
             os.makedirs(f"{root}/{name}", mode=0o700, exist_ok=True)
-        for name in os.listdir(f"{root}/work"):
-            os.unlink(f"{root}/work/{name}")
         monitor = sockets.listen(f"{root}/monitor.sock")
         supervisor = sockets.listen(f"{root}/supervisor.sock")
     read, write = os.pipe2(os.O_CLOEXEC)
