@@ -410,6 +410,12 @@ def running_container(name: str, age: float = 3.0) -> Container:
     )  # fmt: skip
 
 
+def interactive(**config: bool) -> Container:
+    """A running container whose stdin is open."""
+    given = {"open_stdin": True, "stdin_once": True, **config}
+    return attrs.evolve(running_container("web"), config=Config(image="busybox", cmd=("cat",), **given))  # type: ignore[arg-type]
+
+
 def socket_path(folder: Path) -> Path:
     """Where the tests' service listens."""
     return folder / "api.sock"

@@ -235,6 +235,8 @@ def test_inspection_has_everything_in_its_place(serve: Serve) -> None:
         assert found["HostConfig"]["PortBindings"] == {}
         assert found["HostConfig"]["Binds"] is None
         assert found["HostConfig"]["Dns"] == []
+        assert "/proc/kcore" in found["HostConfig"]["MaskedPaths"]
+        assert "/proc/sys" in found["HostConfig"]["ReadonlyPaths"]
         assert found["HostConfig"]["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
         assert (found["Config"]["Entrypoint"], found["Config"]["Volumes"]) == (None, None)
         assert "SizeRw" not in found

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from tests.cli.fake_daemon import FakeDaemon, Reply
+from tests.cli.fake_daemon import FakeDaemon, Reply, Request
 from tests.cli.fake_data import CONTAINERS, IMAGES, INFO, INSPECTED, NETWORKS, SERVER_VERSION, VOLUMES
+
+
+def _missing(kind: str) -> Callable[[Request], Reply]:
+    return lambda request: Reply(404, {"message": f"No such {kind}: {request.path.split('/')[2]}"})
 
 
 def serve(path: Path) -> FakeDaemon:
@@ -25,7 +30,7 @@ def serve(path: Path) -> FakeDaemon:
         daemon.on(
             "GET",
             f"/{route}/[^/]+/json",
-            lambda r, kind=kind: Reply(404, {"message": f"No such {kind}: {r.path.split('/')[2]}"}),
+            _missing(kind),
         )
     daemon.on("GET", "/networks/.+", lambda r: Reply(404, {"message": f"network {r.path.split('/')[2]} not found"}))
     daemon.on("GET", "/volumes/.+", lambda r: Reply(404, {"message": f"get {r.path.split('/')[2]}: no such volume"}))
@@ -38,8 +43,8 @@ def serve(path: Path) -> FakeDaemon:
         "GET", "/plugins/.+/json", lambda r: Reply(404, {"message": f'plugin "{r.path.split("/")[2]}" not found'})
     )
     daemon.on("GET", "/containers/(box-1|1012.*|web)/json", INSPECTED)
-    daemon.on("GET", "/networks/bridge", NETWORKS[0])
-    daemon.on("GET", "/volumes/data", VOLUMES[0])
+    daemon.on("GET", "/networks/bridge", cast(dict[str, Any], NETWORKS[0]))
+    daemon.on("GET", "/volumes/data", cast(dict[str, Any], VOLUMES[0]))
     return daemon
 
 

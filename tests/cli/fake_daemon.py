@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -77,10 +78,8 @@ class FakeDaemon:
     def close(self) -> None:
         """End every connection and thread."""
         for sock in [self._listener, *self._peers]:
-            try:
+            with contextlib.suppress(OSError):  # the peer was first
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # the peer was first
             sock.close()
         for thread in self._threads:
             thread.join(10)
@@ -121,10 +120,8 @@ class FakeDaemon:
             pass  # the client went away, as clients do
         finally:
             reader.close()
-            try:
+            with contextlib.suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             peer.close()
 
     def _answer(self, request: Request) -> Reply | Stream | Session:

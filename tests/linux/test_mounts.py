@@ -211,7 +211,7 @@ def test_another_overlay_on_a_target_is_refused(tmpfs: Path) -> None:
 def test_a_long_mount_that_fails_says_why_and_leaves_nothing(tmpfs: Path) -> None:
     options = [*layers(tmpfs, 130), "lowerdir+=/missing", f"upperdir={tmpfs}/upper", f"workdir={tmpfs}/work"]
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="system call|No such file"):
+    with pytest.raises(OSError, match=r"system call|No such file"):
         mount("overlay", "overlay", str(tmpfs / "shown"), options)
     assert not is_mount(str(tmpfs / "shown"))
     assert len(os.listdir("/proc/self/fd")) == before

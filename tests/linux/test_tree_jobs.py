@@ -128,7 +128,8 @@ def test_a_volume_is_mounted_and_unmounted(tmpfs: Path) -> None:
 
 
 def test_a_mount_that_fails_says_what_and_why(tmpfs: Path) -> None:
-    arguments = {"type": "ext4", "source": "/missing", "target": str(tmpfs)}
+    (tmpfs / "v").mkdir()
+    arguments = {"type": "ext4", "source": "/missing", "target": str(tmpfs / "v")}
     with pytest.raises(Failed, match="ext4 /missing cannot be mounted: No such file or directory"):
         tree.mount_volume(arguments, [])
 

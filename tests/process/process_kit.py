@@ -146,8 +146,9 @@ class Tree:
         before = (await self.status())["monitor"]
         assert before > 0
         os.kill(before, signal.SIGKILL)
+        while (await self.status())["monitor"] in (0, before):
+            await asyncio.sleep(0.001)
         await self.processes.list()
-        assert (await self.status())["monitor"] not in (0, before)
 
     async def kill_supervisor(self) -> None:
         """SIGKILL the supervisor and wait until the monitor has taken its place."""
@@ -213,7 +214,10 @@ async def tree(tmp_path: Path, rootfs: Path, *, failpoints: str = "") -> AsyncIt
     try:
         yield fresh
     finally:
-        await fresh.end()
+        try:
+            await fresh.end()
+        except Exception as error:
+            raise AssertionError((fresh.run_root / "processes.log").read_text()) from error
         log = fresh.run_root / "processes.log"
         if log.exists() and "Traceback" in log.read_text() and not failpoints:
             pytest.fail(log.read_text())

@@ -52,10 +52,11 @@ def set_oom_score(adjustment: int) -> bool:
 
 
 def reset_signals() -> None:
-    """Give every signal its default action: an ignored one would be inherited by all that this process starts."""
+    """Give every signal its default action, but for the two that Python turns into errors (EPIPE, EFBIG)."""
     for number in DEFAULT_SIGNALS:
+        action = signal.SIG_IGN if number in (signal.SIGPIPE, signal.SIGXFSZ) else signal.SIG_DFL
         with suppress(OSError, ValueError):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, action)
 
 
 def status_of(code: int) -> int:

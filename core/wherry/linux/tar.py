@@ -25,6 +25,7 @@ _OPAQUE = b".wh..wh..opq"
 _HOUSEKEEPING = b".wh..wh."  # what aufs keeps for itself, and old images still carry
 _OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # what such attributes say is the engine's business
 _NODES = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}
+_PATH_MAX = 4096
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # What an archive can bring about by what it says; any other error is the host's.
 _CAUSED = {
@@ -83,10 +84,10 @@ class _Extraction:
         parent, _, name = path.rpartition(b"/")
         if _WHITEOUT in path and self._whiteout(path, parent, name):
             return
-        self._whiteouts.made(path)
         if not path:
             self._make_top(entry)
             return
+        self._whiteouts.made(path)
         directory = self._folders.make(parent)
         if entry.kind == "file":
             self._make_file(entry, directory, name, path)
@@ -242,7 +243,10 @@ def _inside(name: bytes) -> bytes:
         raise Invalid(f"{_shown(name)}: the archive has an entry that leads out of its tree")
     if b"\0" in name:
         raise Invalid(f"{_shown(name)}: the archive has a name with a zero byte")
-    return b"/".join(parts)
+    path = b"/".join(parts)
+    if len(path) >= _PATH_MAX:
+        raise Invalid(f"{_shown(name)}: the archive has a name that is too long: {len(path)} bytes")
+    return path
 
 
 def _explained(name: bytes, error: OSError) -> WherryError:

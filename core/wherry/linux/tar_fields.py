@@ -12,7 +12,6 @@ Records = dict[bytes, bytes]
 _XATTR = b"SCHILY.xattr."
 _DECIMAL = re.compile(rb"\d{1,20}")
 _TIME = re.compile(rb"(-?)(\d{1,18})(?:\.(\d*))?")
-_OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
 _ADLER_BASE = 65521
 _SPARSE_PAIRS = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 
@@ -65,8 +64,13 @@ def check_sum(header: bytes) -> None:
 
 
 def _octal(field: bytes) -> int | None:
-    found = _OCTAL.fullmatch(field)
-    return None if found is None else int(found[1] or b"0", 8)
+    digits = field.strip(b" \0") or b"0"
+    if not digits.isdigit():  # int() would take signs and underscores too
+        return None
+    try:
+        return int(digits, 8)
+    except ValueError:
+        return None
 
 
 def records(data: bytes) -> Records:

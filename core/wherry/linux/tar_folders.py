@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from wherry.linux.files import remove_entry
-from wherry.linux.openat2 import openat2
+from wherry.linux.openat2 import open_directory, openat2
 from wherry.linux.tar_whiteouts import Whiteouts
 
 _MOST = 200  # descriptors held; archives go through a tree directory by directory
@@ -39,28 +40,38 @@ class Folders:
             return self.find(path)
         except (FileNotFoundError, NotADirectoryError):
             pass
+        directory = self.top
         at = 0
         while at < len(path):  # one component more each time
-            self.trim()
-            at = path.find(b"/", at + 1)
+            if len(self._open) > _MOST:
+                self.forget(but=directory)
+            start = at and at + 1
+            at = path.find(b"/", start)
             at = len(path) if at < 0 else at
-            parent, _, name = path[:at].rpartition(b"/")
-            self._make_one(self.find(parent), name, path[:at])
-        return self.find(path)
+            directory = self._make_one(directory, path[start:at], path[:at])
+        return directory
 
-    def _make_one(self, directory: int, name: bytes, path: bytes) -> None:
+    def _make_one(self, directory: int, name: bytes, path: bytes) -> int:
         lifted = False
         try:
             os.mkdir(name, 0o755, dir_fd=directory)
+            made = True
         except FileExistsError:
-            lifted = self._whiteouts.lift(directory, name)
-            if not lifted:
-                return  # a directory or a link to one, or the next lookup says what is wrong
-            os.mkdir(name, 0o755, dir_fd=directory)
-        opened = self.find(path)
-        os.fchmod(opened, 0o755)  # whatever the umask
+            made = lifted = self._whiteouts.lift(directory, name)
+            if lifted:
+                os.mkdir(name, 0o755, dir_fd=directory)
+        try:
+            opened = open_directory(directory, name)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return self.find(path)  # a link, to be resolved with the tree as root
+        self.keep(path, opened)
+        if made:
+            os.fchmod(opened, 0o755)  # whatever the umask
         if lifted:
             self._whiteouts.replaced(opened)
+        return opened
 
     def keep(self, path: bytes, opened: int) -> None:
         """Take over the descriptor of the directory at `path`."""

@@ -73,44 +73,46 @@ class OverlayWhiteouts:
         self.hide_all(directory, b"")
 
 
+class _Made(dict[bytes, "_Made"]):
+    """What an archive brought, as a tree of names: its size follows the archive's, however deep the paths."""
+
+
 class DeletingWhiteouts:
     """For a folder that already holds the lower layers: a whiteout deletes whatever this archive has not brought."""
 
     def __init__(self) -> None:
-        self._made: set[bytes] = set()
+        self._made = _Made()
 
     def made(self, path: bytes) -> None:
         """Remember the path and what it lies in."""
-        while path and path not in self._made:
-            self._made.add(path)
-            path = path.rpartition(b"/")[0]
+        at = self._made
+        for name in path.split(b"/"):
+            at = at.setdefault(name, _Made())
 
     def hide(self, directory: int, name: bytes, path: bytes) -> None:
         """Delete what is there, or, of a directory that the archive has part in, all else in it."""
-        if self._keeps_part(directory, name, path):
+        if _keeps_part(directory, name, self._part(path.rpartition(b"/")[0])):
             _with_directory(directory, name, lambda opened: self.hide_all(opened, path))
 
     def hide_all(self, directory: int, path: bytes) -> None:
         """Delete what is in the directory and below it and not from this archive."""
-        at = [path]
+        at = [self._part(path)]
 
         def enter(here: int, name: bytes) -> list[bytes]:
             if name:
-                at.append(_below(at[-1], name))
-            names = map(os.fsencode, os.listdir(here))
-            return [name for name in names if self._keeps_part(here, name, _below(at[-1], name))]
+                at.append(at[-1][name])
+            return [name for name in map(os.fsencode, os.listdir(here)) if _keeps_part(here, name, at[-1])]
 
         def leave(parent: int, name: bytes) -> None:
             at.pop()
 
         walk(os.dup(directory), enter, leave)
 
-    def _keeps_part(self, directory: int, name: bytes, path: bytes) -> bool:
-        """Delete what the archive has not brought; True for a directory that it has."""
-        if path not in self._made:
-            remove_entry(directory, name)
-            return False
-        return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    def _part(self, path: bytes) -> _Made:
+        at = self._made
+        for name in filter(None, path.split(b"/")):
+            at = at.get(name, _Made())
+        return at
 
     def lift(self, directory: int, name: bytes) -> bool:
         """There are no marks."""
@@ -120,8 +122,12 @@ class DeletingWhiteouts:
         """There are no marks, so none is lifted."""
 
 
-def _below(path: bytes, name: bytes) -> bytes:
-    return path + b"/" + name if path else name
+def _keeps_part(directory: int, name: bytes, made: _Made) -> bool:
+    """Delete what the archive has not brought; True for a directory that it has."""
+    if name not in made:
+        remove_entry(directory, name)
+        return False
+    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _with_directory(directory: int, name: bytes, function: Callable[[int], None]) -> None:

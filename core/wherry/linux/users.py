@@ -132,10 +132,13 @@ def _read(root: Path, path: str) -> bytes:
         raise Invalid(f"{path} of the image cannot be read: {error.strerror}") from error
     finally:
         os.close(top)
-    with open(opened, "rb") as file:
+    try:
         found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
             raise Invalid(f"{path} of the image is not a regular file")
         if found.st_size > _LIMIT:
             raise Invalid(f"{path} of the image is larger than {_LIMIT >> 20} MiB")
-        return file.read(_LIMIT)
+        with open(opened, "rb", closefd=False) as file:
+            return file.read(_LIMIT)
+    finally:
+        os.close(opened)

@@ -12,7 +12,7 @@ import attrs
 from wherry.errors import WherryError
 from wherry.linux import cgroups
 from wherry.linux.files import remove_tree
-from wherry.linux.mounts import bind, make_shared, unmount
+from wherry.linux.mounts import bind, make_shared, unbind
 from wherry.linux.steps import step
 from wherry.model.containers import Container
 from wherry.model.names import new_id
@@ -223,7 +223,7 @@ class Engine:
     def _clear_host(self) -> None:
         with step("engine.clear"):
             cgroups.remove_group(self.cgroup_parent)
-            unmount(str(self._settings.data_root))
+            unbind(str(self._settings.data_root))
             remove_tree(self._settings.exec_root)
 
     # --- what the API asks of the engine itself ---

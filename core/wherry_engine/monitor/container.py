@@ -72,9 +72,10 @@ class Container:
     """One container. The first block belongs to the command thread, the second to the thread of bytes."""
 
     def __init__(self, id: str, pid: int, meta: Meta, fds: Mapping[str, int]) -> None:
-        """`fds` (pidfd, stdin, stdout, stderr, tty, ttypipe) are the container's from now on."""
+        """`fds` (pidfd, fifo, stdin, stdout, stderr, tty, ttypipe) are the container's from now on."""
         self.id, self.pid, self.meta = id, pid, meta
         self.pidfd = fds.get("pidfd", -1)
+        self.fifo = fds.get("fifo", -1)  # our end of what its process waits at until it is started
         self.exit: Exit | None = None
         self.done: Mapping[str, Any] | None = None  # the exit as told, once the output has ended as well
         self.deadline: Timer | None = None

@@ -14,6 +14,7 @@ from wherry_engine.monitor.container import Container, Meta
 from wherry_engine.monitor.progress import SLOTS
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Runtime
+from wherry_engine.monitor.start import open_early
 from wherry_engine.monitor.stdio import Stdio
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Creation:
         fds = self._stdio.ours
         with suppress(ProcessLookupError):  # it has ended already, and been reaped
             fds["pidfd"] = os.pidfd_open(pid)
+        fifo = open_early(self._runtime, self.id)
+        if fifo >= 0:
+            fds["fifo"] = fifo
         try:
             self._meta["cgroups"] = monitor.hierarchies.of(pid)
         except FileNotFoundError:

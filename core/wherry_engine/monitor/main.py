@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -42,6 +43,7 @@ class Monitor:
         """Take over what is held: its descriptors are ours from now on."""
         set_title(TITLE)
         become_subreaper()
+        sys.setswitchinterval(0.0005)  # a command must not wait 5 ms for the thread of bytes
         self.shared = shared
         self.work = f"{shared.root}/work"
         self.loop = Loop()
@@ -138,10 +140,12 @@ class Monitor:
                 fds["stdin"] = container.stdin
             if container.pidfd >= 0:
                 fds["pidfd"] = container.pidfd
+            if container.fifo >= 0:
+                fds["fifo"] = container.fifo
         else:
             for stream in container.streams.values():  # of someone who outlived the first process
                 stream.close()
-            for fd in (container.pidfd, -1 if container.stdin is None else container.stdin):
+            for fd in (container.pidfd, container.fifo, -1 if container.stdin is None else container.stdin):
                 if fd >= 0:
                     os.close(fd)
         for peer in container.peers:

@@ -117,6 +117,10 @@ class Removal:
         if self._monitor.containers.pop(self._id, None) is not None:
             if container.pidfd >= 0:
                 os.close(container.pidfd)
+            self._monitor.loop.unwatch(container.fifo)
+            if container.fifo >= 0:
+                os.close(container.fifo)
+                container.fifo = -1
             self._monitor.streams.call(lambda: self._monitor.streams.release(container))
         self._clear_cgroups(container.meta["cgroups"])
 

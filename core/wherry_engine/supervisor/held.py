@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from wherry.linux.process import UNKNOWN_STATUS, foreign_status, parent_of
+from wherry_engine.monitor.clients import close_fds
 from wherry_engine.monitor.container import Exit
 from wherry_engine.monitor.loop import Loop
 from wherry_engine.monitor.shared import Held, PortRow, Ports
@@ -82,13 +83,17 @@ class Holdings:
             entry = Held(message["id"], message["pid"], message["meta"], dict(zip(message["names"], fds, strict=True)))
             self.containers[entry.id] = self._by_pid[entry.pid] = entry
         elif message["id"] in self.containers:
-            self._change(op, self.containers[message["id"]], message)
+            self._change(op, self.containers[message["id"]], message, fds)
+        else:  # removed in the meantime
+            close_fds(fds)
 
-    def _change(self, op: str, entry: Held, message: dict[str, Any]) -> None:
+    def _change(self, op: str, entry: Held, message: dict[str, Any], fds: list[int]) -> None:
         if op == "drop":
             for name in message["names"]:
                 if name in entry.fds:
                     os.close(entry.fds.pop(name))
+        elif op == "keep":
+            entry.fds.update(zip(message["names"], fds, strict=True))
         elif op == "note":
             entry.meta = message["meta"]
         elif op == "exited":

@@ -128,8 +128,11 @@ class Supervisor:
         self._loop.stop()
 
     def _kill_strays(self) -> None:
-        """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it."""
-        names = self._holdings.runtimes()
+        """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it.
+
+        A runtime that was being started when the monitor died still has the monitor's program, our own.
+        """
+        names = self._holdings.runtimes() | {os.path.basename(program_of(os.getpid()))}
         while True:
             strays = [pid for pid in children() if not self._holdings.is_held(pid) and pid not in self._helpers]
             strays = [pid for pid in strays if any(name in program_of(pid) for name in names)]

@@ -20,7 +20,6 @@ from wherry.linux.steps import step
 GROUPS = ("docker", "wherry")
 MODE = 0o660
 BACKLOG = 1024
-STEP = "api.listen"
 
 
 @attrs.frozen(eq=False)
@@ -37,7 +36,7 @@ class Listener:
             return
         with contextlib.suppress(FileNotFoundError):
             if self.path.lstat().st_ino == self.inode:
-                with step(STEP):
+                with step("api.listen"):
                     self.path.unlink()
 
 
@@ -57,13 +56,13 @@ def listen(url: str, *, allow_insecure: bool = False) -> Listener:
 
 def _listen_unix(path: Path) -> Listener:
     """Bound under another name first, so that the socket has its owner and mode when it appears, and replaces a dead one."""
-    with step(STEP):
+    with step("api.listen"):
         path.parent.mkdir(parents=True, exist_ok=True)
     _refuse_taken(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with step(STEP):
+        with step("api.listen"):
             draft.unlink(missing_ok=True)
             server.bind(str(draft))
             os.chmod(draft, MODE)
@@ -73,7 +72,7 @@ def _listen_unix(path: Path) -> Listener:
             os.rename(draft, path)
     except BaseException as error:
         server.close()
-        with step(STEP):
+        with step("api.listen"):
             draft.unlink(missing_ok=True)
         if isinstance(error, OSError) and "too long" in str(error):
             raise Invalid(f"the path of a unix socket must be shorter: {path}") from error
@@ -115,7 +114,7 @@ def _listen_tcp(url: str, host: str, port: int | None) -> Listener:
     server = socket.socket(family, socket.SOCK_STREAM)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with step(STEP):
+        with step("api.listen"):
             server.bind((host, port))
             server.listen(BACKLOG)
     except OSError as error:

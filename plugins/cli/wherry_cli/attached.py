@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 PIECE = 1 << 16
 
 # What stops or ends this process alone, reports its own faults, or belongs to its own children and pipes.
-_OWN = frozenset(
-    (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGTTIN, signal.SIGTTOU)
-    + (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS)
-)
+# fmt: off
+_OWN = frozenset((
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGTTIN, signal.SIGTTOU,
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
+))
+# fmt: on
 _PATIENCE = 3
 
 

@@ -44,7 +44,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 ALIASES: dict[str, str] = {
-    **{verb: f"container {verb}" for verb in ["attach", "create", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]},
+    **{
+        verb: f"container {verb}"
+        for verb in ["attach", "create", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]
+    },
     **{verb: f"image {verb}" for verb in ["history", "import", "load", "tag"]},
     "ps": "container ls",
     "container list": "container ls",

@@ -7,6 +7,7 @@ from typing import Any
 
 from wherry.model.configs import Config, HealthConfig, HostConfig, MountRequest, Resources
 from wherry_api.shapes.ports import bindings_json
+from wherry_engine.engine.security import masked_paths, readonly_paths
 
 Json = dict[str, Any]
 
@@ -153,6 +154,11 @@ def _resources_json(r: Resources) -> Json:
     }
 
 
+def _effective(given: tuple[str, ...] | None, used: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What a container gets; null where nothing was said and it gets none."""
+    return used if given is not None or used else None
+
+
 def host_config_json(host: HostConfig) -> Json:
     """A container's HostConfig, complete."""
     optional = {
@@ -199,8 +205,8 @@ def host_config_json(host: HostConfig) -> Json:
         "UsernsMode": host.userns_mode,
         "ShmSize": host.shm_size,
         "Isolation": host.isolation,
-        "MaskedPaths": host.masked_paths,
-        "ReadonlyPaths": host.readonly_paths,
+        "MaskedPaths": _effective(host.masked_paths, masked_paths(host)),
+        "ReadonlyPaths": _effective(host.readonly_paths, readonly_paths(host)),
         **_resources_json(host.resources),
         **_present(optional),
         **init,

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import attrs
 
 from wherry.model.configs import (
     BindOptions,
     Config,
-    DeviceMapping,
-    DeviceRequest,
     HealthConfig,
     HostConfig,
     LogConfig,
     MountRequest,
     PortBinding,
-    Resources,
     RestartPolicy,
-    ThrottleDevice,
     TmpfsOptions,
-    Ulimit,
     VolumeOptions,
-    WeightDevice,
 )
 from wherry.model.containers import ContainerSpec
 from wherry.model.networks import EndpointSpec
 from wherry_api.shapes.endpoints import read_endpoint
 from wherry_api.shapes.ports import is_host_port, port_key
-from wherry_api.shapes.read import Fields
+from wherry_api.shapes.read import Fields, maybe_sections
+from wherry_api.shapes.resources import read_resources
 from wherry_api.versions import Version
 
-T = TypeVar("T")
 DEFAULT_NETWORK = "bridge"
 _MAC_WARNING = (
     "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
@@ -164,7 +157,7 @@ def read_host_config(host: Fields) -> HostConfig:
         auto_remove=host.boolean("AutoRemove"),
         volume_driver=host.text("VolumeDriver"),
         volumes_from=host.maybe_texts("VolumesFrom"),
-        mounts=_maybe(host, "Mounts", _mount),
+        mounts=maybe_sections(host, "Mounts", _mount),
         console_size=(console[0], console[1]) if console else (0, 0),
         annotations=host.maybe_text_map("Annotations"),
         cap_add=host.command("CapAdd"),
@@ -196,11 +189,6 @@ def read_host_config(host: Fields) -> HostConfig:
         masked_paths=host.maybe_texts("MaskedPaths"),
         readonly_paths=host.maybe_texts("ReadonlyPaths"),
     )
-
-
-def _maybe(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, ...] | None:
-    """A list of objects, None if absent."""
-    return tuple(read(each) for each in fields.sections(name)) if fields.has(name) else None
 
 
 def _bindings(host: Fields) -> Mapping[str, tuple[PortBinding, ...]]:
@@ -255,74 +243,4 @@ def _volume_options(fields: Fields) -> VolumeOptions:
         driver_name=driver.text("Name"),
         driver_options=driver.text_map("Options"),
         subpath=fields.text("Subpath"),
-    )
-
-
-def read_resources(host: Fields) -> Resources:
-    """The limits; they lie in HostConfig itself."""
-    return Resources(
-        cpu_shares=host.integer("CpuShares"),
-        memory=host.integer("Memory"),
-        cgroup_parent=host.text("CgroupParent"),
-        blkio_weight=host.integer("BlkioWeight"),
-        blkio_weight_device=tuple(
-            WeightDevice(path=each.text("Path"), weight=each.integer("Weight"))
-            for each in host.sections("BlkioWeightDevice")
-        ),
-        blkio_device_read_bps=_throttles(host, "BlkioDeviceReadBps"),
-        blkio_device_write_bps=_throttles(host, "BlkioDeviceWriteBps"),
-        blkio_device_read_iops=_throttles(host, "BlkioDeviceReadIOps"),
-        blkio_device_write_iops=_throttles(host, "BlkioDeviceWriteIOps"),
-        cpu_period=host.integer("CpuPeriod"),
-        cpu_quota=host.integer("CpuQuota"),
-        cpu_realtime_period=host.integer("CpuRealtimePeriod"),
-        cpu_realtime_runtime=host.integer("CpuRealtimeRuntime"),
-        cpuset_cpus=host.text("CpusetCpus"),
-        cpuset_mems=host.text("CpusetMems"),
-        devices=tuple(map(_device, host.sections("Devices"))),
-        device_cgroup_rules=host.maybe_texts("DeviceCgroupRules"),
-        device_requests=_maybe(host, "DeviceRequests", _device_request),
-        memory_reservation=host.integer("MemoryReservation"),
-        memory_swap=host.integer("MemorySwap"),
-        memory_swappiness=host.maybe_integer("MemorySwappiness"),
-        nano_cpus=host.integer("NanoCpus"),
-        oom_kill_disable=host.maybe_boolean("OomKillDisable"),
-        pids_limit=host.maybe_integer("PidsLimit"),
-        ulimits=tuple(
-            Ulimit(name=each.text("Name"), soft=each.integer("Soft"), hard=each.integer("Hard"))
-            for each in host.sections("Ulimits")
-        ),
-        cpu_count=host.integer("CpuCount"),
-        cpu_percent=host.integer("CpuPercent"),
-        io_maximum_iops=host.integer("IOMaximumIOps"),
-        io_maximum_bandwidth=host.integer("IOMaximumBandwidth"),
-    )
-
-
-def _throttles(host: Fields, name: str) -> tuple[ThrottleDevice, ...]:
-    return tuple(ThrottleDevice(path=each.text("Path"), rate=each.integer("Rate")) for each in host.sections(name))
-
-
-def _device(fields: Fields) -> DeviceMapping:
-    return DeviceMapping(
-        path_on_host=fields.text("PathOnHost"),
-        path_in_container=fields.text("PathInContainer"),
-        cgroup_permissions=fields.text("CgroupPermissions") or "rwm",
-    )
-
-
-def _device_request(fields: Fields) -> DeviceRequest:
-    capabilities = fields.values.get("capabilities") or []
-    if not (
-        isinstance(capabilities, list)
-        and all(isinstance(group, list) and all(isinstance(item, str) for item in group) for group in capabilities)
-    ):
-        fields.fault("Capabilities", "must be a list of lists of texts")
-        capabilities = []
-    return DeviceRequest(
-        driver=fields.text("Driver"),
-        count=fields.integer("Count"),
-        device_ids=fields.texts("DeviceIDs"),
-        capabilities=tuple(map(tuple, capabilities)),
-        options=fields.text_map("Options"),
     )

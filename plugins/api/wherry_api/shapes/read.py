@@ -5,14 +5,15 @@ As in Docker, names are found in any case, null means absent, and unknown names 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import attrs
 import orjson
 
 from wherry.errors import Invalid
 
+T = TypeVar("T")
 INT64 = 1 << 63
 _NAMES = {
     dict: "an object",
@@ -196,3 +197,8 @@ class Fields:
             else:
                 self.fault(place, f"must be an object, not {_NAMES[type(item)]}")
         return found
+
+
+def maybe_sections(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, ...] | None:
+    """A list of objects as values, None if absent."""
+    return tuple(read(each) for each in fields.sections(name)) if fields.has(name) else None

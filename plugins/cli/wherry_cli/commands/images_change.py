@@ -34,7 +34,7 @@ def _rmi(app: App, values: Values, arguments: list[str]) -> int:
 
 
 def _tag(app: App, values: Values, arguments: list[str]) -> int:
-    source, target = arguments
+    source, _ = arguments
     for name in arguments:
         try:
             repository, tag, digest = split_reference(name)

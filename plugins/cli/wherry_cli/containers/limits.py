@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from wherry_cli.options import Values
 
-ULIMITS = frozenset(
-    ["core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"]
-)
+# fmt: off
+ULIMITS = frozenset((
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending",
+    "stack",
+))
+# fmt: on
 
 NUMBERS = {
     "CpuShares": "cpu-shares",

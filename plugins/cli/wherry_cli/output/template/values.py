@@ -33,24 +33,29 @@ class NilMap(OpenMap):
     """A mapping that was null: empty to look at, null as JSON."""
 
 
+# fmt: off
 # Members that Docker's own client knows as lists or mappings even where the engine says null.
-_LISTS = frozenset(
-    ["Args", "Binds", "CapAdd", "CapDrop", "Cmd", "DeviceCgroupRules", "DeviceRequests", "Devices", "Dns", "DnsOptions", "DnsSearch", "Entrypoint", "Env", "ExecIDs", "ExtraHosts", "GroupAdd", "Links", "Aliases", "DNSNames", "MaskedPaths", "OnBuild", "ReadonlyPaths", "RepoDigests", "RepoTags", "SecurityOpt", "Shell", "Ulimits", "VolumesFrom", "Layers", "Mounts", "Warnings"]
-)
-_MAPS = frozenset(
-    ["Attributes", "Annotations", "Containers", "DriverOpts", "ExposedPorts", "Labels", "Options", "Ports", "PortBindings", "StorageOpt", "Sysctls", "Tmpfs", "Volumes", "Networks"]
-)
+_LISTS = frozenset((
+    "Aliases", "Args", "Binds", "CapAdd", "CapDrop", "Cmd", "DNSNames", "DeviceCgroupRules", "DeviceRequests", "Devices", "Dns",
+    "DnsOptions", "DnsSearch", "Entrypoint", "Env", "ExecIDs", "ExtraHosts", "GroupAdd", "Layers", "Links", "MaskedPaths", "Mounts",
+    "OnBuild", "ReadonlyPaths", "RepoDigests", "RepoTags", "SecurityOpt", "Shell", "Ulimits", "VolumesFrom", "Warnings",
+))
+_MAPS = frozenset((
+    "Annotations", "Attributes", "Containers", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports",
+    "StorageOpt", "Sysctls", "Tmpfs", "Volumes",
+))
 # Members that Docker leaves out when they are empty, so that asking for them is no mistake.
 _OMITTED: dict[str, Any] = {
-    **dict.fromkeys(
-        ["Health", "Healthcheck", "Init", "StopTimeout", "SizeRw", "SizeRootFs", "GraphDriver", "UsageData", "ClusterVolume", "IPAMConfig"]
-    ),
-    **dict.fromkeys(
-        ["MacAddress", "StopSignal", "Comment", "Parent", "DockerVersion", "Author", "Variant", "OsVersion", "Name", "Driver"], ""
-    ),
-    **dict.fromkeys(["ArgsEscaped", "NetworkDisabled"], False),
-    **dict.fromkeys(["Annotations", "StorageOpt", "Sysctls", "Tmpfs", "ExposedPorts", "Options", "Status", "Shell", "Mounts"]),
+    **dict.fromkeys((
+        "Annotations", "ClusterVolume", "ExposedPorts", "GraphDriver", "Health", "Healthcheck", "IPAMConfig", "Init", "Mounts", "Options",
+        "Shell", "SizeRootFs", "SizeRw", "Status", "StopTimeout", "StorageOpt", "Sysctls", "Tmpfs", "UsageData",
+    )),
+    **dict.fromkeys((
+        "Author", "Comment", "DockerVersion", "Driver", "MacAddress", "Name", "OsVersion", "Parent", "StopSignal", "Variant",
+    ), ""),
+    **dict.fromkeys(("ArgsEscaped", "NetworkDisabled"), False),
 }
+# fmt: on
 
 
 def member(value: Any, name: str, arguments: Sequence[Any] = ()) -> Any:
