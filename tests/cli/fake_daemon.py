@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import json
 import re
 import socket
@@ -91,6 +92,16 @@ class FakeDaemon:
     def last(self, method: str, path: str) -> Request:
         """The latest request to that path."""
         return next(r for r in reversed(self.requests) if (r.method, r.path) == (method, path))
+
+    def connections(self) -> list[socket.socket]:
+        """Every connection that ever came."""
+        return list(self._peers)
+
+    def hang_up(self) -> None:
+        """End every connection and go on listening."""
+        for sock in self._peers:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _spawn(self, target: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

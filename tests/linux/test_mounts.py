@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from wherry.errors import Conflict, Invalid
+from wherry.errors import Conflict, Invalid, Unavailable
 from wherry.linux import mounts as module
 from wherry.linux.mount_options import join_layers, sort_options
 from wherry.linux.mounts import bind, is_mount, make_private, make_shared, mount, mounts, unbind, unmount
+from wherry.linux.servers import with_address
 
 pytestmark = pytest.mark.root
 
@@ -230,3 +231,13 @@ def test_options_are_sorted_and_later_ones_win() -> None:
 def test_layers_are_joined_with_their_colons_escaped() -> None:
     assert join_layers(["lowerdir+=/a:b", "x=y", "lowerdir+=/c"]) == ["lowerdir=/a\\:b:/c", "x=y"]
     assert join_layers(["x=y"]) == ["x=y"]
+
+
+def test_names_of_servers_become_addresses() -> None:
+    assert with_address("nfs", "127.0.0.1:/export", ["vers=4"]) == ["vers=4", "addr=127.0.0.1"]
+    assert with_address("nfs", ":/export", ["addr=127.0.0.2", "rw"]) == ["rw", "addr=127.0.0.2"]
+    assert with_address("nfs4", "[::1]:/export", []) == ["addr=::1"]
+    assert with_address("cifs", "//127.0.0.1/share", ["user=a"]) == ["user=a", "ip=127.0.0.1"]
+    assert with_address("nfs", "/nonsense", ["a"]) == ["a"]
+    with pytest.raises(Unavailable, match=r"the address of no\.such\.host\.invalid"):
+        with_address("nfs", "no.such.host.invalid:/x", [])

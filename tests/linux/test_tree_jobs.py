@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from tests.linux.archives import END, describe, file, folder, header
 
-from wherry.errors import Failed, Invalid, Unavailable
+from wherry.errors import Invalid
 from wherry.linux import steps
-from wherry.linux.mounts import is_mount
 from wherry_engine.helper import tree
 
 pytestmark = pytest.mark.root
@@ -114,31 +113,3 @@ def test_the_steps_are_failpoints(image: Path) -> None:
 
 def test_a_tree_is_measured(image: Path) -> None:
     assert tree.usage({"path": str(image)}, []) == {"bytes": 9, "inodes": 6}
-
-
-def test_a_volume_is_mounted_and_unmounted(tmpfs: Path) -> None:
-    (tmpfs / "v").mkdir()
-    arguments = {"type": "tmpfs", "source": "tmpfs", "target": str(tmpfs / "v"), "options": ["size=1m"], "secrets": []}
-    for _ in range(2):
-        tree.mount_volume(arguments, [])
-    assert is_mount(str(tmpfs / "v"))
-    for _ in range(2):
-        tree.unmount_volume(arguments, [])
-    assert not is_mount(str(tmpfs / "v"))
-
-
-def test_a_mount_that_fails_says_what_and_why(tmpfs: Path) -> None:
-    (tmpfs / "v").mkdir()
-    arguments = {"type": "ext4", "source": "/missing", "target": str(tmpfs / "v")}
-    with pytest.raises(Failed, match="ext4 /missing cannot be mounted: No such file or directory"):
-        tree.mount_volume(arguments, [])
-
-
-def test_names_of_servers_become_addresses() -> None:
-    assert tree.with_address("nfs", "127.0.0.1:/export", ["vers=4"]) == ["vers=4", "addr=127.0.0.1"]
-    assert tree.with_address("nfs", ":/export", ["addr=127.0.0.2", "rw"]) == ["rw", "addr=127.0.0.2"]
-    assert tree.with_address("nfs4", "[::1]:/export", []) == ["addr=::1"]
-    assert tree.with_address("cifs", "//127.0.0.1/share", ["user=a"]) == ["user=a", "ip=127.0.0.1"]
-    assert tree.with_address("nfs", "/nonsense", ["a"]) == ["a"]
-    with pytest.raises(Unavailable, match=r"the address of no\.such\.host\.invalid"):
-        tree.with_address("nfs", "no.such.host.invalid:/x", [])

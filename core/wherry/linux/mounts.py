@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from wherry.errors import Conflict, Invalid
 from wherry.linux.mount_options import LOWER, Words, join_layers, sort_options
 from wherry.linux.mountinfo import MountInfo, is_mount, mounts
+from wherry.linux.servers import with_address
 from wherry.linux.steps import effect
 from wherry.linux.syscalls import call, syscall
 
@@ -35,9 +36,10 @@ def mount(kind: str, source: str, target: str, options: Sequence[str] = ()) -> N
     """Mount `source` on `target`; the same mount already there is left as it is. Raises OSError.
 
     Kind "bind" shows the folder or file `source` again, with the option "rbind" also what is mounted below it ("ro" then
-    holds for all of that). Raises `Conflict` if something else is mounted on `target`.
+    holds for all of that). The name of a server (NFS, CIFS) becomes its address, which may take long. Raises `Conflict`
+    if something else is mounted on `target`, and `Unavailable` if nobody knows the server's name.
     """
-    words = sort_options(options)
+    words = sort_options(with_address(kind, source, options))
     if kind == "bind":
         _bind(source, target, words)
     elif not (is_mount(target) and _is_there(kind, source, target, words)):

@@ -26,10 +26,10 @@ def number(field: bytes, what: str) -> int:
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") & ~(1 << (8 * len(field) - 1))
         return value - (1 << (8 * len(field) - 1)) if field[0] & 0x40 else value
-    found = _OCTAL.match(field)
-    if found is None or (found.end() < len(field) and field[found.end()]):
+    octal = _octal(field)
+    if octal is None:
         raise Invalid(f"the archive is damaged: {what} {field!r} is not a number")
-    return int(found[1] or b"0", 8)
+    return octal
 
 
 def decimal(value: bytes, what: str) -> int:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wherry.errors import Failed, Invalid, Unavailable
+from wherry.errors import Invalid
 from wherry.linux.files import remove_entry, sync_filesystem, tree_usage
-from wherry.linux.mounts import mount, unmount
 from wherry.linux.openat2 import openat2
 from wherry.linux.steps import step
 from wherry.linux.tar import extract
 from wherry.linux.tree_copy import copy_tree
-
-# File systems of servers: the option that holds the address, and the server's name in the source.
-_NFS, _CIFS = ("addr", re.compile(r"(\[[^]]+\]|[^:/]+):/")), ("ip", re.compile(r"//([^/]+)/"))
-_SERVERS = {"nfs": _NFS, "nfs4": _NFS, "cifs": _CIFS, "smb3": _CIFS}
 
 
 def extract_layer(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
@@ -67,52 +60,6 @@ def usage(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
     """Measure the tree at "path". Returns {"bytes", "inodes"}, as `wherry.linux.files.tree_usage` counts them."""
     size, inodes = tree_usage(Path(str(arguments["path"])))
     return {"bytes": size, "inodes": inodes}
-
-
-def mount_volume(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
-    """Mount a volume: what a server or a user's path provides may hang, and hangs this process only.
-
-    Arguments: "type", "source", "options", "secrets" (texts) as a volume driver gives them; "target". The name of a
-    server becomes an address, which is all that the kernel understands. Raises `Failed`, `Unavailable`.
-    """
-    kind, source, target = (str(arguments[key]) for key in ("type", "source", "target"))
-    options = [*map(str, _sequence(arguments.get("options"))), *map(str, _sequence(arguments.get("secrets")))]
-    if kind in _SERVERS:
-        options = with_address(kind, source, options)
-    try:
-        with step("helper.mount_volume.mount"):
-            mount(kind, source, target, options)
-    except OSError as error:
-        raise Failed(f"{kind} {source} cannot be mounted: {os.strerror(error.errno or errno.EIO)}") from error
-    return {}
-
-
-def unmount_volume(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
-    """Unmount all that is mounted on "target"; succeeds if nothing is."""
-    with step("helper.unmount_volume.unmount"):
-        unmount(str(arguments["target"]))
-    return {}
-
-
-def with_address(kind: str, source: str, options: Sequence[str]) -> list[str]:
-    """The options with the server's address instead of its name. Raises `Unavailable` if nobody knows the name."""
-    key, pattern = _SERVERS[kind]
-    words = dict(option.partition("=")[::2] for option in options)
-    found = pattern.match(source)
-    server = words.get(key) or (found[1] if found else "")
-    if not server:
-        return list(options)
-    try:
-        address = socket.getaddrinfo(server.strip("[]"), None, type=socket.SOCK_STREAM)[0][4][0]
-    except socket.gaierror as error:
-        raise Unavailable(
-            f"the address of {server}, the server of {kind} {source}, is not known: {error.strerror}"
-        ) from error
-    return [option for option in options if option.partition("=")[0] != key] + [f"{key}={address}"]
-
-
-def _sequence(value: object) -> Sequence[object]:
-    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _copy_or_nothing(source: int, target: int) -> int:

@@ -95,11 +95,14 @@ class Streams:
                 log.start_compression(lambda: self.call(lambda: self._compressed(container)))
         for stream in container.streams.values():
             self.loop.watch(stream.watched, partial(self.output, stream), IN | EDGE)
-        for stream in list(container.streams.values()):
             if stream.source is not None:  # what is left in its pipe is told by no event of the terminal
-                self.output(stream, 0)
+                self.call(partial(self._look, stream))  # once all are adopted and the bin is empty, not before
         if orphaned:
             self.attachments.close_stdin(container, None)
+
+    def _look(self, stream: Stream) -> None:
+        if stream.name in stream.container.streams:
+            self.output(stream, 0)
 
     def _mend(self, stream: Stream) -> None:
         size, count, phase = self.progress.read(stream.slot)

@@ -1,0 +1,329 @@
+"""An engine in this process, on a data root that outlives it, and what a sweep does with it. Run as a program.
+
+sweep_lab.py ROOT trace                     each scenario once; prints {scenario: [steps reached]} and the outcomes
+sweep_lab.py ROOT error SCENARIO STEP...    each step fails once, before and after; prints the problems
+sweep_lab.py ROOT kill SCENARIO STEP PLACE  recovers, checks what the last kill left, and dies in this step
+sweep_lab.py ROOT end                       recovers, checks, and ends in order
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from wherry.errors import WherryError
+from wherry.linux import steps
+from wherry.linux.mountinfo import mounts
+from wherry.model.configs import Config, HostConfig, PortBinding
+from wherry.model.containers import ContainerSpec
+from wherry.model.networks import NetworkSpec
+from wherry.model.volumes import VolumeSpec
+from wherry_engine.engine.engine import Engine, Settings
+
+Act = Callable[[Engine], Awaitable[Any]]
+
+
+def busybox() -> bytes:
+    """A root file system with little but busybox, and something under /seed for volumes to start with."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for folder in ("bin", "etc", "proc", "sys", "dev", "tmp", "seed"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        tar.add("/bin/busybox", "bin/busybox")
+        for name in ("sh", "sleep", "true"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        seed = tarfile.TarInfo("seed/file")
+        seed.size = 4
+        tar.addfile(seed, io.BytesIO(b"seed"))
+    return out.getvalue()
+
+
+async def stream(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 1 << 20):
+        yield data[at : at + (1 << 20)]
+
+
+async def load(engine: Engine, name: str, extra: str = "") -> None:
+    changes = ("CMD sleep 100", f"LABEL extra={extra}") if extra else ("CMD sleep 100",)
+    await engine.images.import_(stream(busybox() + b"\0" * 512 * len(extra)), repository=name, changes=changes)
+
+
+def spec(name: str, **host: Any) -> ContainerSpec:
+    config = Config(image="base", cmd=("sleep", "100"), volumes=("/seed",), stop_signal="KILL")
+    given = HostConfig(
+        network_mode="lab", binds=("kept:/kept",), port_bindings={"80/tcp": (PortBinding(host_port="18080"),)}
+    )
+    return ContainerSpec(name=name, config=config, host=attrs.evolve(given, **host))
+
+
+async def run(engine: Engine, name: str, **host: Any) -> None:
+    await engine.containers.create(spec(name, **host))
+    await engine.containers.start(name)
+
+
+async def removed(engine: Engine) -> None:
+    await run(engine, "auto", auto_remove=True)
+    gone = engine.containers.wait("auto", "removed")
+    await engine.containers.kill("auto")
+    await asyncio.wait_for(gone, 10)
+
+
+async def ended(engine: Engine) -> None:
+    over = engine.containers.wait("one", "next-exit")
+    await engine.containers.kill("one")
+    await asyncio.wait_for(over, 10)
+
+
+async def nothing(engine: Engine) -> None:
+    del engine
+
+
+@attrs.frozen
+class Scenario:
+    """`act` on what `prepare` made."""
+
+    act: Act
+    prepare: Act = nothing
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "volume-create": Scenario(lambda e: e.volumes.create(VolumeSpec(name="fresh"))),
+    "volume-mounted": Scenario(
+        lambda e: run(e, "one", binds=("ram:/kept",)),
+        lambda e: e.volumes.create(VolumeSpec(name="ram", options={"type": "tmpfs", "device": "tmpfs"})),
+    ),
+    "volume-remove": Scenario(lambda e: e.volumes.remove("fresh"), lambda e: e.volumes.create(VolumeSpec(name="fresh"))),
+    "network-create": Scenario(lambda e: e.networks.create(NetworkSpec(name="fresh"))),
+    "network-remove": Scenario(lambda e: e.networks.remove("fresh"), lambda e: e.networks.create(NetworkSpec(name="fresh"))),
+    "image-import": Scenario(lambda e: load(e, "fresh", "more")),
+    "image-remove": Scenario(lambda e: e.images.remove("fresh"), lambda e: load(e, "fresh", "more")),
+    "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
+    "container-start": Scenario(lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one"))),
+    "container-stop": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one")),
+    "container-end": Scenario(ended, lambda e: run(e, "one")),
+    "container-remove": Scenario(
+        lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
+    ),
+    "container-auto-remove": Scenario(removed),
+}  # fmt: skip
+
+
+class Lab:
+    """The engine of a root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings = Settings(data_root=root / "data", exec_root=root / "run")
+        self.engine = Engine(self.settings)
+
+    async def start(self) -> None:
+        self.engine = Engine(self.settings)
+        await self.engine.start()
+        if not self.engine.images.list():
+            await load(self.engine, "base")
+        if not [n for n in self.engine.networks.list() if n.name == "lab"]:
+            await self.engine.networks.create(NetworkSpec(name="lab"))
+        await self.engine.volumes.create(VolumeSpec(name="kept"))
+
+    async def clean(self) -> None:
+        """Back to what `start` makes."""
+        engine = self.engine
+        for container in engine.containers.list():
+            await engine.containers.remove(container.id, force=True, volumes=True)
+        for volume in engine.volumes.list():
+            if volume.name != "kept":
+                await engine.volumes.remove(volume.name)
+        for network in engine.networks.list():
+            if not network.predefined and network.name != "lab":
+                await engine.networks.remove(network.id)
+        for image in engine.images.list():
+            if image.tags != ("base:latest",):
+                await engine.images.remove(image.id, force=True)
+
+    def state(self) -> dict[str, Any]:
+        """What users see, without ids."""
+        engine = self.engine
+        containers = [(c.name, c.state.status, c.state.error != "", len(c.ports)) for c in engine.containers.list()]
+        return {
+            "containers": sorted(map(list, containers)),
+            "volumes": sorted(
+                "anonymous" if v.anonymous or len(v.name) == 64 else v.name for v in engine.volumes.list()
+            ),
+            "networks": sorted(n.name for n in engine.networks.list()),
+            "images": sorted(",".join(i.tags) for i in engine.images.list()),
+        }
+
+    async def faults(self) -> list[str]:
+        """Where the host and the records disagree."""
+        engine, data = self.engine, self.root / "data"
+        containers = {c.id for c in engine.containers.list()}
+        running = {c.id for c in engine.containers.list() if c.running}
+        wanted = {i.image.chain_ids[-1][7:] for i in engine.images.list()} | containers
+        pairs: list[tuple[str, set[str], set[str]]] = [
+            ("snapshots", {s.key for s in engine._storage.hook.list_snapshots()}, wanted),
+            ("container folders", _names(data / "containers"), containers),
+            ("root file systems", {m.target.rpartition("/")[2] for m in mounts(str(data / "mounts"))}, running),
+            ("mount points", _names(data / "mounts"), running),
+            ("volume mounts", {m.target.rpartition("/")[2] for m in mounts(str(data / "volume-mounts"))},
+             {p.name for c in engine.containers.list() if c.running for p in c.mounts if p.name == "ram"}),
+            ("volumes", _names(data / "volume" / "local") - {".new"}, {v.name for v in engine.volumes.list()}),
+            ("blobs", _names(data / "images" / "blobs" / "sha256"), {i.id[7:] for i in engine.images.list()}),
+            ("received archives", _names(data / "images" / "tmp"), set()),
+            ("sandboxes", _names(self.root / "run" / "netns"), running),
+            ("bundles", _names(self.root / "run" / "bundles"), running),
+            ("processes", {p.id for p in await engine._processes.list()}, running),
+            ("reserved ports", set(await engine._processes.ports()), running),
+            ("intents", {i.name for i in engine._journal.pending()}, set()),
+        ]  # fmt: skip
+        return [f"{what}: {sorted(is_)} instead of {sorted(should)}" for what, is_, should in pairs if is_ != should]
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+async def settled(lab: Lab) -> list[str]:
+    """The faults that stay: what runs in the background gets two seconds."""
+    for _ in range(40):
+        await lab.engine._runner.settled()
+        if not (faults := await lab.faults()):
+            return []
+        await asyncio.sleep(0.05)
+    return faults
+
+
+async def trace(lab: Lab) -> dict[str, Any]:
+    """Each scenario once, unhindered: the steps it reaches, and the states before and after."""
+    reached: list[str] = []
+    original = steps._fire
+    result: dict[str, Any] = {}
+
+    def note(name: str, place: str) -> None:
+        if place == "after":
+            reached.append(name)
+        original(name, place)
+
+    steps._fire = note
+    try:
+        await lab.start()
+        result["start"] = {"steps": sorted(set(reached))}
+        for name, scenario in SCENARIOS.items():
+            await scenario.prepare(lab.engine)
+            before = lab.state()
+            reached.clear()
+            await scenario.act(lab.engine)
+            result[name] = {
+                "steps": sorted(set(reached)),
+                "before": before,
+                "after": lab.state(),
+                "faults": await settled(lab),
+            }
+            await lab.clean()
+        reached.clear()
+        await lab.engine.stop()
+        result["stop"] = {"steps": sorted(set(reached))}
+    finally:
+        steps._fire = original
+    return result
+
+
+async def error(lab: Lab, name: str, names: list[str]) -> list[str]:
+    """Each step of a scenario fails once: the state is as before, or, where there is no way back, as after."""
+    await lab.start()
+    problems: list[str] = []
+    outcomes = json.loads((lab.root / "trace.json").read_text())[name]
+    for step in names:
+        for place in ("before", "after"):
+            await SCENARIOS[name].prepare(lab.engine)
+            steps.arm(f"{step}=error@{place}")
+            failed = ""
+            try:
+                await asyncio.wait_for(SCENARIOS[name].act(lab.engine), 20)
+            except (WherryError, OSError, TimeoutError) as cause:
+                failed = f"{type(cause).__name__}: {cause}"
+            fired = not steps._armed
+            steps.arm("")
+            problems += [f"{step}@{place}: {fault} (after {failed or 'success'})" for fault in await settled(lab)]
+            expected = outcomes["before"] if failed else outcomes["after"]
+            if _comparable(lab.state()) != _comparable(expected):
+                problems.append(f"{step}@{place}: {lab.state()} instead of {expected} (after {failed or 'success'})")
+            if not fired:
+                problems.append(f"{step}@{place}: was not reached")
+            await lab.clean()
+    await lab.engine.stop()
+    return problems
+
+
+def _comparable(state: dict[str, Any]) -> dict[str, Any]:
+    """A failed start is recorded with its error, as Docker does; all else is as if it had never been attempted."""
+    return state | {"containers": [[name, status, ports] for name, status, _, ports in state["containers"]]}
+
+
+async def check_last(lab: Lab) -> list[str]:
+    """What the last kill left, after recovery, is one of the two states that its scenario knows."""
+    last = lab.root / "last.json"
+    await lab.start()
+    problems = await settled(lab)
+    if last.exists():
+        killed = json.loads(last.read_text())
+        outcomes = json.loads((lab.root / "trace.json").read_text())[killed["scenario"]]
+        last.unlink()
+        if _comparable(lab.state()) not in (
+            _comparable(outcomes["before"]),
+            _comparable(outcomes["after"]),
+            killed["before"],
+        ):
+            problems.append(f"{lab.state()} is neither as before nor as after")
+        problems = [f"killed in {killed['step']} of {killed['scenario']}: {problem}" for problem in problems]
+    await lab.clean()
+    return problems
+
+
+async def kill(lab: Lab, name: str, step: str, place: str) -> list[str]:
+    problems = await check_last(lab)
+    if problems:
+        return problems
+    await SCENARIOS[name].prepare(lab.engine)
+    record = {"scenario": name, "step": f"{step}@{place}", "before": _comparable(lab.state())}
+    (lab.root / "last.json").write_text(json.dumps(record))
+    steps.arm(f"{step}=kill@{place}")
+    await SCENARIOS[name].act(lab.engine)
+    await asyncio.sleep(1)
+    return [f"{step}@{place} was not reached by {name}"]
+
+
+async def end(lab: Lab) -> list[str]:
+    problems = await check_last(lab)
+    await lab.engine.stop()
+    return problems
+
+
+def main(root: str, mode: str, *rest: str) -> int:
+    lab = Lab(Path(root))
+    if mode == "trace":
+        result = asyncio.run(trace(lab))
+        (lab.root / "trace.json").write_text(json.dumps(result))
+        return 0
+    body = {
+        "error": lambda: error(lab, rest[0], list(rest[1:])),
+        "kill": lambda: kill(lab, rest[0], rest[1], rest[2]),
+        "end": lambda: end(lab),
+    }[mode]
+    sys.stdout.write(json.dumps(asyncio.run(body())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

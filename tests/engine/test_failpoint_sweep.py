@@ -1,0 +1,115 @@
+"""Every step of the engine fails once and is killed once: nothing is left, nothing acknowledged is lost.
+
+One engine's data root goes through the whole sweep, in a network namespace of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.process.test_failpoints import STEPS as PROCESS_STEPS
+
+from wherry.testing import steps, tasks
+from wherry.testing.fixtures import HostLedger
+from wherry.testing.ledger import become_subreaper, reap_orphans
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+LAB = Path(__file__).with_name("sweep_lab.py")
+# Steps that the engine's life passes outside the operations that are swept here, each with the test that reaches it.
+ELSEWHERE = {
+    "api.listen": "tests/api/test_listeners.py",
+    "container.size": "tests/api/test_containers_api.py",
+    "daemon.claim": "tests/end_to_end/test_demo.py",
+    "daemon.pidfile": "tests/end_to_end/test_demo.py",
+    "daemon.pidfile.remove": "tests/end_to_end/test_demo.py",
+    "engine.warm": "tests/end_to_end/test_demo.py",
+    "storage.status": "tests/end_to_end/test_demo.py",
+}
+
+
+class Lab:
+    """A root folder on a tmpfs and a namespace; each call is a process of its own."""
+
+    def __init__(self, root: Path, netns: str) -> None:
+        self.root, self._netns = root, netns
+        assert self.call("trace") is None
+        self.trace: dict[str, Any] = json.loads((root / "trace.json").read_text())
+
+    def call(self, *arguments: str) -> Any:
+        """What the lab prints; None if it prints nothing, "killed" if it was."""
+        command = ["nsenter", f"--net={self._netns}", sys.executable, str(LAB), str(self.root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        if done.returncode == -signal.SIGKILL:
+            return "killed"
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(done.stdout) if done.stdout else None
+
+    def reached(self) -> dict[str, str]:
+        """Every step that a scenario reaches, with the first scenario that does."""
+        found: dict[str, str] = {}
+        for name, outcome in self.trace.items():
+            for step in outcome["steps"] if "before" in outcome else ():
+                found.setdefault(step, name)
+        return found
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    become_subreaper()
+    name = f"sweep{os.getpid()}"
+    with tempfile.TemporaryDirectory(prefix="wherry-sweep-") as folder:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        try:
+            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+            yield Lab(Path(folder), f"/run/netns/{name}")
+        finally:
+            for process in tasks.descendants(os.getpid()):
+                if folder in process.command:
+                    os.kill(process.pid, signal.SIGKILL)
+            reap_orphans([])
+            subprocess.run(["ip", "netns", "del", name], check=True)
+            subprocess.run(["umount", "-R", "-l", folder], check=True)
+
+
+def test_every_scenario_works_unhindered(lab: Lab) -> None:
+    for name, outcome in lab.trace.items():
+        assert not outcome.get("faults"), name
+
+
+def test_every_step_that_the_product_declares_is_reached_by_a_sweep(lab: Lab) -> None:
+    swept = {step for outcome in lab.trace.values() for step in outcome["steps"]}
+    declared = steps.declared()
+    missed = sorted(declared - swept - set(PROCESS_STEPS) - set(ELSEWHERE))
+    assert not missed, f"no sweep reaches {missed}"
+    gone = sorted(set(ELSEWHERE) - declared)
+    assert not gone, f"these steps are not declared any more: {gone}"
+
+
+def test_a_step_that_fails_leaves_the_state_as_if_never_attempted(lab: Lab) -> None:
+    problems = []
+    by_scenario: dict[str, list[str]] = {}
+    for step, scenario in lab.reached().items():
+        by_scenario.setdefault(scenario, []).append(step)
+    for scenario, names in by_scenario.items():
+        problems += [f"{scenario}: {problem}" for problem in lab.call("error", scenario, *names)]
+    assert not problems, "\n".join(problems)
+
+
+def test_a_kill_in_any_step_leaves_nothing_after_recovery(lab: Lab, host_ledger: HostLedger) -> None:
+    problems = []
+    for step, scenario in lab.reached().items():
+        for place in ("before", "after"):
+            result = lab.call("kill", scenario, step, place)
+            problems += [] if result == "killed" else result
+    problems += lab.call("end")
+    assert not problems, "\n".join(problems)
