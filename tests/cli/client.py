@@ -27,13 +27,22 @@ class Client:
 
     def __call__(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Ran:
         """Run it to its end."""
-        done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, timeout=30, env=self.environment(environment), check=False)
+        done = subprocess.run(
+            [*self.command, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=30,
+            env=self.environment(environment),
+            check=False,
+        )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start it with pipes."""
         pipe = subprocess.PIPE
-        return subprocess.Popen([*self.command, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment(None))
+        return subprocess.Popen(
+            [*self.command, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment(None)
+        )
 
     def environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
         """This process's environment without what leads clients elsewhere."""

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.cli.fake_daemon import FakeDaemon, Reply, Request, Session
+
 from wherry_client.errors import ApiError, CannotConnect, HostInvalid
 from wherry_client.hosts import find_host, parse_host
 from wherry_client.http import Client
 from wherry_client.query import encode_query
 
 
-@pytest.fixture()
+@pytest.fixture
 def client(daemon: FakeDaemon) -> Iterator[Client]:
     made = Client(parse_host(daemon.url))
     yield made
@@ -45,7 +45,10 @@ def test_hosts_are_asked_for_in_order() -> None:
 
 
 def test_queries_leave_out_what_is_empty() -> None:
-    assert encode_query({"b": True, "a": "x y/&", "n": None, "f": False, "l": ["1", "2"], "z": 0}) == "?a=x%20y%2F%26&b=1&l=1&l=2&z=0"
+    assert (
+        encode_query({"b": True, "a": "x y/&", "n": None, "f": False, "l": ["1", "2"], "z": 0})
+        == "?a=x%20y%2F%26&b=1&l=1&l=2&z=0"
+    )
     assert encode_query(None) == ""
 
 
@@ -69,7 +72,9 @@ def test_an_engine_of_an_older_version_is_spoken_to_in_its_own(daemon: FakeDaemo
 
 
 def test_a_version_that_was_asked_for_is_not_changed(daemon: FakeDaemon) -> None:
-    daemon.on("GET", "/info", Reply(400, {"message": "client version 1.99 is too new. Maximum supported API version is 1.41"}))
+    daemon.on(
+        "GET", "/info", Reply(400, {"message": "client version 1.99 is too new. Maximum supported API version is 1.41"})
+    )
     client = Client(parse_host(daemon.url), "1.99")
     with pytest.raises(ApiError, match="too new"):
         client.call("GET", "/info")
@@ -96,17 +101,24 @@ def test_joined_and_torn_json_objects_are_told_apart(daemon: FakeDaemon, client:
 
 def test_a_body_of_unknown_length_is_uploaded_in_chunks(daemon: FakeDaemon, client: Client) -> None:
     daemon.on("POST", "/images/load", lambda r: Reply(200, {"size": len(r.body)}))
-    assert client.upload("/images/load", {"quiet": True}, iter([b"abc", b"", b"d" * 100_000]), "application/x-tar").json() == {"size": 100_003}
+    assert client.upload(
+        "/images/load", {"quiet": True}, iter([b"abc", b"", b"d" * 100_000]), "application/x-tar"
+    ).json() == {"size": 100_003}
 
 
-def test_an_answer_that_comes_before_the_upload_ends_is_heard(daemon: FakeDaemon, client: Client, tmp_path: Path) -> None:
+def test_an_answer_that_comes_before_the_upload_ends_is_heard(
+    daemon: FakeDaemon, client: Client, tmp_path: Path
+) -> None:
     path = tmp_path / "refuses.sock"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
 
     def refuse() -> None:
-        for answer in (b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}', b'HTTP/1.1 507 Full\r\nContent-Length: 26\r\n\r\n{"message":"disk is full"}'):
+        for answer in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+            b'HTTP/1.1 507 Full\r\nContent-Length: 26\r\n\r\n{"message":"disk is full"}',
+        ):
             peer = listener.accept()[0]
             peer.recv(4096)
             peer.sendall(answer)
@@ -115,7 +127,9 @@ def test_an_answer_that_comes_before_the_upload_ends_is_heard(daemon: FakeDaemon
     thread = threading.Thread(target=refuse)
     thread.start()
     with pytest.raises(ApiError, match="disk is full"):
-        Client(parse_host(f"unix://{path}")).upload("/images/load", None, iter([b"x" * 65536] * 1000), "application/x-tar")
+        Client(parse_host(f"unix://{path}")).upload(
+            "/images/load", None, iter([b"x" * 65536] * 1000), "application/x-tar"
+        )
     thread.join()
     listener.close()
 
@@ -137,7 +151,9 @@ def test_a_refused_hijack_tells_why(client: Client) -> None:
 
 
 def test_nobody_listening_is_told_with_the_address(tmp_path: Path) -> None:
-    with pytest.raises(CannotConnect, match=r"Cannot connect to the Wherry engine at unix:///.*nobody\.sock\. Is wherryd running\?"):
+    with pytest.raises(
+        CannotConnect, match=r"Cannot connect to the Wherry engine at unix:///.*nobody\.sock\. Is wherryd running\?"
+    ):
         Client(parse_host(f"unix://{tmp_path}/nobody.sock")).call("GET", "/info")
 
 

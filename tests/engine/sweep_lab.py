@@ -74,10 +74,15 @@ async def run(engine: Engine, name: str, **host: Any) -> None:
 
 
 async def removed(engine: Engine) -> None:
-    await run(engine, "auto", auto_remove=True)
+    await engine.containers.start("auto")
     gone = engine.containers.wait("auto", "removed")
     await engine.containers.kill("auto")
     await asyncio.wait_for(gone, 10)
+
+
+async def mounted(engine: Engine) -> None:
+    await engine.volumes.create(VolumeSpec(name="ram", options={"type": "tmpfs", "device": "tmpfs"}))
+    await engine.containers.create(spec("one", binds=("ram:/kept",)))
 
 
 async def ended(engine: Engine) -> None:
@@ -100,10 +105,7 @@ class Scenario:
 
 SCENARIOS: dict[str, Scenario] = {
     "volume-create": Scenario(lambda e: e.volumes.create(VolumeSpec(name="fresh"))),
-    "volume-mounted": Scenario(
-        lambda e: run(e, "one", binds=("ram:/kept",)),
-        lambda e: e.volumes.create(VolumeSpec(name="ram", options={"type": "tmpfs", "device": "tmpfs"})),
-    ),
+    "volume-mounted": Scenario(lambda e: e.containers.start("one"), mounted),
     "volume-remove": Scenario(lambda e: e.volumes.remove("fresh"), lambda e: e.volumes.create(VolumeSpec(name="fresh"))),
     "network-create": Scenario(lambda e: e.networks.create(NetworkSpec(name="fresh"))),
     "network-remove": Scenario(lambda e: e.networks.remove("fresh"), lambda e: e.networks.create(NetworkSpec(name="fresh"))),
@@ -116,7 +118,7 @@ SCENARIOS: dict[str, Scenario] = {
     "container-remove": Scenario(
         lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
     ),
-    "container-auto-remove": Scenario(removed),
+    "container-auto-remove": Scenario(removed, lambda e: e.containers.create(spec("auto", auto_remove=True))),
 }  # fmt: skip
 
 
@@ -316,12 +318,13 @@ def main(root: str, mode: str, *rest: str) -> int:
         result = asyncio.run(trace(lab))
         (lab.root / "trace.json").write_text(json.dumps(result))
         return 0
-    body = {
-        "error": lambda: error(lab, rest[0], list(rest[1:])),
-        "kill": lambda: kill(lab, rest[0], rest[1], rest[2]),
-        "end": lambda: end(lab),
-    }[mode]
-    sys.stdout.write(json.dumps(asyncio.run(body())))
+    if mode == "error":
+        problems = asyncio.run(error(lab, rest[0], list(rest[1:])))
+    elif mode == "kill":
+        problems = asyncio.run(kill(lab, rest[0], rest[1], rest[2]))
+    else:
+        problems = asyncio.run(end(lab))
+    sys.stdout.write(json.dumps(problems))
     return 0
 
 

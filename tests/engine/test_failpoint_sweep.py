@@ -74,7 +74,7 @@ def lab() -> Iterator[Lab]:
             yield Lab(Path(folder), f"/run/netns/{name}")
         finally:
             for process in tasks.descendants(os.getpid()):
-                if folder in process.command:
+                if folder in Path(f"/proc/{process.pid}/cmdline").read_text():
                     os.kill(process.pid, signal.SIGKILL)
             reap_orphans([])
             subprocess.run(["ip", "netns", "del", name], check=True)
@@ -96,7 +96,7 @@ def test_every_step_that_the_product_declares_is_reached_by_a_sweep(lab: Lab) ->
 
 
 def test_a_step_that_fails_leaves_the_state_as_if_never_attempted(lab: Lab) -> None:
-    problems = []
+    problems: list[str] = []
     by_scenario: dict[str, list[str]] = {}
     for step, scenario in lab.reached().items():
         by_scenario.setdefault(scenario, []).append(step)
@@ -106,7 +106,7 @@ def test_a_step_that_fails_leaves_the_state_as_if_never_attempted(lab: Lab) -> N
 
 
 def test_a_kill_in_any_step_leaves_nothing_after_recovery(lab: Lab, host_ledger: HostLedger) -> None:
-    problems = []
+    problems: list[str] = []
     for step, scenario in lab.reached().items():
         for place in ("before", "after"):
             result = lab.call("kill", scenario, step, place)

@@ -123,7 +123,9 @@ class Creator:
         parts = self._parts
         named = [p.name for p in container.mounts if p.type == "volume"]
         volumes = [name for name in named if parts.volumes.table.get(name) is None]
-        async with self._journal.operation("container.create", container.id, volumes=volumes) as operation:
+        async with self._journal.operation(
+            "container.create", container.id, volumes=volumes, attached=named
+        ) as operation:
             mounts = await parts.drivers.call(
                 "container.create.prepare",
                 parts.storage,
@@ -176,6 +178,8 @@ class Creator:
     async def _undo_create(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         if self._book.table.get(id) is None:
             await self._pool.run("container.undo.unmount", lambda: unmount_all(self._parts.folders.rootfs(id)))
+            for name in data["attached"]:
+                await self._parts.volumes.detach(name, id)
             await self._erase(id)
             await self._remove_volumes(data["volumes"])
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def write_files(folders: Folders, container: Container, networks: Mapping[str, E
     """Write hosts, hostname and resolv.conf. They are rewritten at every start and need no sync."""
     folder = folders.container(container.id)
     (folder / "hosts").write_text(hosts(container, networks))
-    (folder / "hostname").write_text(f"{container.config.hostname}\n")
+    (folder / "hostname").write_text(f"{container.config.hostname or socket.gethostname()}\n")
     (folder / "resolv.conf").write_text(resolv_conf(container, HOST_RESOLV.read_text() if HOST_RESOLV.exists() else ""))
 
 

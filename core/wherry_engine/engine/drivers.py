@@ -31,7 +31,7 @@ class Places:
     instance: str
     configs: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution by "family/name"
-    observer: Callable[[DriverCall], None] = lambda call: None
+    observer: Callable[[DriverCall], None] | None = None
 
 
 class Drivers:

@@ -61,7 +61,7 @@ class Settings:
     driver_configs: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution, by "family/name"
     environment: Mapping[str, str] = attrs.field(factory=dict)  # of the supervisor
-    observer: Callable[[DriverCall], None] = lambda call: None
+    observer: Callable[[DriverCall], None] | None = None
     debug: bool = False
 
 

@@ -52,6 +52,7 @@ class Images:
         self._pool = Pool("images", 4)
         self.table: Table[Image] = Table(database, "image", Image, lambda image: image.id)
         self._tags: Table[Tag] = Table(database, "tag", Tag, lambda tag: tag.name)
+        self._removing: set[str] = set()
         journal.register("image.load", self._undo_load)
         journal.register("image.remove", self._finish_remove)
 
@@ -73,11 +74,12 @@ class Images:
 
     def _find(self, ref: str) -> Image:
         tag = self._tags.get(_familiar(ref))
-        if tag is not None and (found := self.table.get(tag.image)):
+        if tag is not None and tag.image not in self._removing and (found := self.table.get(tag.image)):
             return found
         hexadecimal = ref.removeprefix("sha256:")
         if hexadecimal and all(c in "0123456789abcdef" for c in hexadecimal):
             matches = [image for image in self.table if image.id[7:].startswith(hexadecimal)]
+            matches = [image for image in matches if image.id not in self._removing]
             if len(matches) == 1:
                 return matches[0]
             if matches:
@@ -88,7 +90,7 @@ class Images:
 
     def used_layers(self) -> set[str]:
         """The chain ids that images need."""
-        return {chain for image in self.table for chain in image.chain_ids}
+        return {chain for image in self.table if image.id not in self._removing for chain in image.chain_ids}
 
     def layer_sizes(self, image: Image) -> Sequence[int]:
         """Bytes of each layer, base first, without what it shares with its parents."""
@@ -192,7 +194,11 @@ class Images:
         self._emit("tag", image.id, name)
 
     async def remove(self, ref: str, *, force: bool = False, prune: bool = True) -> Removal:
-        """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs."""
+        """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs.
+
+        `prune` is Docker's for parents without a name; images here have none.
+        """
+        del prune
         record = self.get(ref)
         by_name = self._tags.get(_familiar(ref)) is not None
         if by_name and len(record.tags) > 1:
@@ -206,11 +212,14 @@ class Images:
             if by_name and force:
                 return await self._untag(record, record.tags)
             raise conflict
+        layers = {chain for chain in record.image.chain_ids if self._layers.table.get(chain)}
         await self._journal.forward("image.remove", record.id)
         for name in record.tags:
             self._emit("untag", record.id, name)
-        gone = await self._layers.collect(record.image.chain_ids, self.used_layers) if prune else []
         self._emit("delete", record.id)
+        gone = [
+            chain for chain in reversed(record.image.chain_ids) if chain in layers and not self._layers.table.get(chain)
+        ]
         return Removal(record.tags, (record.id, *gone))
 
     def _in_use(self, record: ImageRecord, ref: str, force: bool) -> Conflict | None:
@@ -237,6 +246,19 @@ class Images:
         return Removal(tuple(names))
 
     async def _finish_remove(self, image_id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
+        """Layers go before the record that names them: whoever finishes this later must still know them."""
+        image = self.table.get(image_id)
+        if image is None:
+            return ()
+        self._removing.add(image_id)
+        try:
+            return await self._remove(image)
+        finally:
+            self._removing.discard(image_id)
+
+    async def _remove(self, image: Image) -> Sequence[Change]:
+        image_id = image.id
+        await self._layers.collect(image.chain_ids, self.used_layers)
         await self._pool.run("image.remove.blob", lambda: self._blob(image_id).unlink(missing_ok=True))
         return (self.table.drop(image_id), *(self._tags.drop(tag.name) for tag in self._tags if tag.image == image_id))
 

@@ -112,7 +112,10 @@ class Volumes:
         self._events.emit("volume", "destroy", name, {"driver": record.driver})
 
     async def _finish_remove(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
-        driver = await self._driver(from_data(data["volume"], VolumeRecord).driver)
+        record = from_data(data["volume"], VolumeRecord)
+        driver = await self._driver(record.driver)
+        if self._needs_mount(record):
+            await self._pool.run("volume.unmount", lambda: unmount_all(self._mounts / name))
         await self._drivers.call("volume.remove", driver, lambda hook: hook.remove(name=name))
         return (self.table.drop(name),)
 
@@ -135,7 +138,7 @@ class Volumes:
             )
             for mount in mounts:
                 arguments = {
-                    "kind": mount.type, "source": mount.source, "target": record.mountpoint, "options": list(mount.options)
+                    "kind": mount.type, "source": mount.source, "target": record.mountpoint, "options": [*mount.options, *mount.secrets]
                 }  # fmt: skip
                 await self._processes.job("mount", arguments, deadline=MOUNT_DEADLINE)
             holders.add(container_id)
