@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HostConfig, MountRequest
 from wherry.model.containers import Container, MountPoint
@@ -25,7 +27,10 @@ def mount_points(config: Config, host: HostConfig, find: Callable[[str], Contain
         for point in _inherited(text, find):
             found[point.destination] = point
     explicit: dict[str, MountPoint] = {}
-    for point in [*map(parse_bind, host.binds or ()), *map(parse_mount, host.mounts or ())]:
+    for point in [
+        *(attrs.evolve(point, driver=host.volume_driver) for point in map(parse_bind, host.binds or ())),
+        *map(parse_mount, host.mounts or ()),
+    ]:
         if point.destination in explicit:
             raise Invalid(f"Duplicate mount point: {point.destination}")
         explicit[point.destination] = point
@@ -37,7 +42,7 @@ def mount_points(config: Config, host: HostConfig, find: Callable[[str], Contain
         destination = clean(path)
         if destination not in found and destination not in map(clean, host.tmpfs or {}):
             found[destination] = MountPoint(
-                type="volume", destination=destination, driver=host.volume_driver or "local", anonymous=True
+                type="volume", destination=destination, driver=host.volume_driver, anonymous=True
             )
     return sorted(found.values(), key=lambda point: (point.destination.count("/"), point.destination))
 
@@ -77,7 +82,7 @@ def parse_bind(text: str) -> MountPoint:
         raise Invalid(f"invalid volume specification: '{text}': propagation is for binds")
     check_name("volume", source)
     return MountPoint(
-        type="volume", name=source, destination=destination, driver="local", writable=writable,
+        type="volume", name=source, destination=destination,  writable=writable,
         mode=",".join(options) or "z", no_copy="nocopy" in options,
     )  # fmt: skip
 
@@ -106,7 +111,7 @@ def parse_mount(request: MountRequest) -> MountPoint:
             check_name("volume", request.source)
         return MountPoint(
             type="volume", name=request.source, destination=destination, writable=writable, mode="z",
-            driver=(options.driver_name if options else "") or "local", anonymous=not request.source,
+            driver=options.driver_name if options else "", anonymous=not request.source,
             no_copy=bool(options and options.no_copy), subpath=options.subpath if options else "",
         )  # fmt: skip
     if request.type == "tmpfs":

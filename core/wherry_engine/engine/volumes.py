@@ -58,7 +58,7 @@ class Volumes:
         async with self._actors.turn(f"volume/{name}", "creating the volume"):
             found = self.table.get(name)
             if found is not None:
-                if found.driver != (spec.driver or "local"):
+                if spec.driver and found.driver != spec.driver:
                     raise Conflict(
                         f"a volume named {name} already exists, made by the driver {found.driver}: remove it first"
                     )

@@ -56,7 +56,9 @@ class Creation:
         arguments = ["create", "--bundle", self._meta["bundle"], "--pid-file", self._pid_file, *console, self.id]
         monitor.link.tell("begin", id=self.id, meta=self._meta)
         try:
-            self.pid = monitor.programs.run(self._runtime, arguments, self._ended, self._stdio.theirs)
+            self.pid = monitor.programs.run(
+                self._runtime, arguments, self._ended, self._stdio.theirs, step="monitor.create.spawn"
+            )
         except BaseException:
             self._stdio.abandon()
             monitor.link.tell("forget", id=self.id)
@@ -118,7 +120,9 @@ class Creation:
             self._undo(problem)
 
         try:
-            self._monitor.programs.run(self._runtime, ["delete", "--force", self.id], removed, name="create.undo")
+            self._monitor.programs.run(
+                self._runtime, ["delete", "--force", self.id], removed, step="monitor.create.undo.spawn"
+            )
         except OSError as error:
             report(f"container {self.id}: {error}")
             self._undo(problem)

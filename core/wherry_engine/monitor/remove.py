@@ -162,7 +162,9 @@ class Removal:
                 self._done()
 
         try:
-            self._monitor.programs.run(self._runtime, ["delete", "--force", self._id], done)
+            self._monitor.programs.run(
+                self._runtime, ["delete", "--force", self._id], done, step="monitor.delete.spawn"
+            )
         except OSError as error:
             self._fail(error)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from wherry.linux import steps
 from wherry.linux.process import without_mount
 from wherry.linux.spawn import spawn
-from wherry.linux.steps import step
 
 UNIFIED = "/sys/fs/cgroup/unified"
 Done = Callable[[int, str], None]
@@ -48,14 +48,14 @@ class Programs:
         return bool(self._running)
 
     def run(
-        self, runtime: Runtime, arguments: Sequence[str], done: Done, stdio: Sequence[int] = (), name: str = ""
+        self, runtime: Runtime, arguments: Sequence[str], done: Done, stdio: Sequence[int] = (), *, step: str
     ) -> int:
         """Start the runtime with these arguments, in a step of this name; its pid. Raises OSError."""
         log = os.memfd_create("runtime-log", os.MFD_CLOEXEC)
         given = ["--root", runtime.root, "--log", f"/proc/{os.getpid()}/fd/{log}", "--log-format", "json"]
         creating = "create" in arguments[:1]
         try:
-            with step(f"monitor.{name or arguments[0]}.spawn"):
+            with steps.step(step):
                 with without_mount(UNIFIED, self._home) if runtime.hide and creating else nullcontext():
                     argv = [*runtime.argv, *given, *arguments]
                     pid = spawn(argv, self._environment, stdio or (self._null, self._null, self._null))

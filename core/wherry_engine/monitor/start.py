@@ -73,7 +73,7 @@ def _by_program(monitor: Monitor, runtime: Runtime, container: Container, reply:
         else:
             reply.ok()
 
-    monitor.programs.run(runtime, ["start", container.id], done)
+    monitor.programs.run(runtime, ["start", container.id], done, step="monitor.start.spawn")
 
 
 def _write(monitor: Monitor, container: Container, path: str) -> None:
