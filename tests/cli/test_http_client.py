@@ -126,10 +126,10 @@ def test_an_answer_that_comes_before_the_upload_ends_is_heard(
 
     thread = threading.Thread(target=refuse)
     thread.start()
+    refused = Client(parse_host(f"unix://{path}"))
     with pytest.raises(ApiError, match="disk is full"):
-        Client(parse_host(f"unix://{path}")).upload(
-            "/images/load", None, iter([b"x" * 65536] * 1000), "application/x-tar"
-        )
+        refused.upload("/images/load", None, iter([b"x" * 65536] * 1000), "application/x-tar")
+    refused.close()
     thread.join()
     listener.close()
 

@@ -112,7 +112,11 @@ class Client:
             connection.sock.sendall(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             pass  # an engine that refuses the body answers first and hangs up then; its answer is what counts
-        response = self.answer(connection, "POST")
+        try:
+            response = self.answer(connection, "POST")
+        except BaseException:
+            connection.close()
+            raise
         if (error := self.refusal(response)) is not None:
             raise error
         return response

@@ -69,14 +69,23 @@ class Response:
         )
 
     def pieces(self) -> Iterator[bytes]:
-        """The body as it arrives. The connection is kept for the next request once the last piece is out."""
+        """The body as it arrives. The connection is kept for the next request once the last piece is out, else closed."""
+        try:
+            yield from self._body()
+        except BaseException:
+            self.close()
+            raise
+        if self._left == -1:
+            self.close()
+        else:
+            self._keep(self)
+
+    def _body(self) -> Iterator[bytes]:
         if self._left == -2:
             yield from self._chunks()
         elif self._left == -1:
             while data := self.connection.receive():
                 yield data
-            self.close()
-            return
         else:
             while self._left:
                 data = self.connection.receive(min(self._left, READ))
@@ -84,7 +93,6 @@ class Response:
                     raise CannotConnect("the engine closed the connection in the middle of an answer")
                 self._left -= len(data)
                 yield data
-        self._keep(self)
 
     def read(self) -> bytes:
         """The whole body."""
