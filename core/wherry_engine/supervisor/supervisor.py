@@ -136,9 +136,7 @@ class Supervisor:
         while True:
             strays = [pid for pid in children() if not self._holdings.is_held(pid) and pid not in self._helpers]
             strays = [pid for pid in strays if any(name in program_of(pid) for name in names)]
-            report("DBG " + repr([(p, program_of(p), self._holdings.is_held(p), open(f"/proc/{p}/stat").read().split()[2] if os.path.exists(f"/proc/{p}") else "?") for p in children()]) + repr(strays))
             if not strays:
-                report("DBG after " + os.popen("ps -eo pid,ppid,stat,args --no-headers | grep -E 'crun|runc|wherry' | grep -v grep | cut -c1-150").read())
                 return
             with step("supervisor.stray.kill"):
                 for pid in strays:
