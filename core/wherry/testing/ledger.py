@@ -82,7 +82,8 @@ class Ledger:
         for kind, before in self.kinds.items():
             after = later.kinds[kind]
             lines += [f"{WORDS[kind]}: {_thing(key, after[key])}" for key in after if key not in before]
-            lines += [f"{kind} gone: {_thing(key, before[key])}" for key in before if key not in after]
+            if kind != "cgroup":  # a service manager takes its own groups away at any time
+                lines += [f"{kind} gone: {_thing(key, before[key])}" for key in before if key not in after]
             lines += [
                 f"{kind} changed: {key}: {before[key]} became {after[key]}"
                 for key in before
