@@ -20,7 +20,8 @@ import pytest
 from wherry.model.logs import LocalLog
 from wherry.model.runtimes import Runtime
 from wherry_engine.engine.processes import Launch, Processes, ProcessExit
-from wherry_engine.monitor.cgroups import Hierarchies
+from wherry_engine.monitor.cgroups import Hierarchies, processes
+from wherry_engine.monitor.cgroups import remove as remove_cgroups
 
 BUSYBOX = "/bin/busybox"
 CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID"]
@@ -156,6 +157,24 @@ class Tree:
         os.kill(before["pid"], signal.SIGKILL)
         assert (await self.status())["pid"] == before["monitor"]
 
+    def force_end(self) -> None:
+        """Kill whatever is left of this very tree: what was started in its exec root, and what is in its cgroup."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # first so that none of them replaces another
+            for pid in self._left():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        for folder in Hierarchies().named(f"/{self.group}"):
+            remove_cgroups([folder])
+
+    def _left(self) -> set[int]:
+        own = str(self.run_root).encode()
+        found = processes(Hierarchies().named(f"/{self.group}"))
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(OSError, ValueError):
+                if int(entry) != os.getpid() and own in Path(f"/proc/{entry}/cmdline").read_bytes():
+                    found.add(int(entry))
+        return found
+
     async def end(self) -> None:
         """Remove every container, and the processes."""
         for id in self._ids:
@@ -215,8 +234,9 @@ async def tree(tmp_path: Path, rootfs: Path, *, failpoints: str = "") -> AsyncIt
         yield fresh
     finally:
         try:
-            await fresh.end()
+            await asyncio.wait_for(fresh.end(), 20)
         except Exception as error:
+            fresh.force_end()
             raise AssertionError((fresh.run_root / "processes.log").read_text()) from error
         log = fresh.run_root / "processes.log"
         if log.exists() and "Traceback" in log.read_text() and not failpoints:

@@ -23,6 +23,7 @@ class _Request:
 
     def __init__(self, message: dict[str, Any], fds: Sequence[int], future: asyncio.Future[Any], *, once: bool) -> None:
         self.message, self.future, self.once = message, future, once
+        self.number: int = message["number"]
         self.fds = [os.dup(fd) for fd in fds]
         self.attempts = 0
 
@@ -50,7 +51,7 @@ class Connection:
         self._sock: socket.socket | None = None
         self._requests: dict[int, _Request] = {}
         self._outbox: deque[_Request] = deque()
-        self._number = 0
+        self._number = self._hello = 0
         self._closed = False
         self._reconnecting: asyncio.Task[None] | None = None
 
@@ -71,29 +72,34 @@ class Connection:
             await asyncio.sleep(_PAUSE)
         self._sock.setblocking(False)
         loop.add_reader(self._sock.fileno(), self._readable)
-        hello = asyncio.ensure_future(self.call("hello", once=True))
-        await asyncio.sleep(0)  # let it be the first
-        for request in list(self._requests.values()):
-            if not request.once:
-                self._put(request)
+        repeated = [request for request in self._requests.values() if not request.once]
+        hello = self._ask("hello", (), once=True)
+        self._hello = hello.number
+        for request in repeated:
+            self._put(request)
         async with asyncio.timeout(_PATIENCE):
-            self._greeted(await hello)
+            await self._answer(hello)
 
     async def call(self, op: str, *, fds: Sequence[int] = (), once: bool = False, **arguments: Any) -> Any:
         """Ask, and return the answer. With `once` it fails (Unavailable) where it would be repeated to a successor."""
         if self._closed:
             raise Unavailable(f"{op}: the connection to {self._path.name} is closed")
+        return await self._answer(self._ask(op, fds, once=once, **arguments))
+
+    def _ask(self, op: str, fds: Sequence[int], *, once: bool, **arguments: Any) -> _Request:
         self._number += 1
-        number = self._number
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        request = _Request({"op": op, "number": number, **arguments}, fds, future, once=once)
-        self._requests[number] = request
+        request = _Request({"op": op, "number": self._number, **arguments}, fds, future, once=once)
+        self._requests[request.number] = request
         if self._sock is not None:
             self._put(request)
+        return request
+
+    async def _answer(self, request: _Request) -> Any:
         try:
-            return await future
+            return await request.future
         finally:
-            self._requests.pop(number, None)
+            self._requests.pop(request.number, None)
             request.end()
 
     def _put(self, request: _Request) -> None:
@@ -144,10 +150,15 @@ class Connection:
         if request is None:
             return
         error = message.get("error")
-        if error is None:
-            _resolve(request.future, message["value"])
-        else:
+        if error is not None:
             _resolve(request.future, error=error_of(error))
+            return
+        if message["number"] == self._hello:  # now: what has been answered after it is not in it
+            try:
+                self._greeted(message["value"])
+            except Unavailable as refusal:
+                _resolve(request.future, error=refusal)
+        _resolve(request.future, message["value"])
 
     def _broken(self) -> None:
         self._disconnect()
@@ -177,10 +188,9 @@ class Connection:
 
     async def call_last(self, op: str) -> None:
         """Ask for something that the other side answers by ending: Unavailable is then the good answer."""
-        last = asyncio.ensure_future(self.call(op, once=True))
-        await asyncio.sleep(0)
+        request = self._ask(op, (), once=True)
         self._closed = True
-        await last
+        await self._answer(request)
 
     async def close(self) -> None:
         """End the connection; what is unanswered fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import Failed
+from wherry.linux.mounts import unmount
 from wherry.linux.steps import step
 from wherry_engine.monitor import cgroups, exits
 from wherry_engine.monitor.clients import Reply
@@ -205,10 +207,21 @@ def remove_state(folder: str) -> None:
     """Remove a runtime's folder of one container; succeeds if there is none."""
     for below, _, names in os.walk(folder, topdown=False):
         for name in names:
-            with suppress(FileNotFoundError):
-                os.unlink(f"{below}/{name}")
+            _unlink(f"{below}/{name}")
         with suppress(FileNotFoundError):
             os.rmdir(below)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        unmount(path)  # runc mounts a copy of itself there for a moment, in which it has been killed
+        os.unlink(path)
 
 
 def listed(monitor: Monitor) -> list[Mapping[str, Any]]:

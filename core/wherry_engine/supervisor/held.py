@@ -62,9 +62,10 @@ class Holdings:
         """Whether this is the process of a container that has been handed over."""
         return pid in self._by_pid
 
-    def runtimes(self) -> set[str]:
-        """The names of the programs that may be at work for a monitor."""
-        return {os.path.basename(e.meta["runtime"]["argv"][0]) for e in self.containers.values()} | {"crun", "runc"}
+    def owns_any(self, cgroups: Iterable[str]) -> bool:
+        """Whether one of these folders is a cgroup, or lies below one, of a container that has been handed over."""
+        own = {folder for entry in self.containers.values() for folder in entry.meta["cgroups"]}
+        return any(cgroup == folder or cgroup.startswith(f"{folder}/") for cgroup in cgroups for folder in own)
 
     # --- what a monitor tells ---
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from wherry.errors import Invalid
 from wherry.linux import sockets
-from wherry.linux.process import become_subreaper, children, program_of, set_title, status_of
+from wherry.linux.process import become_subreaper, children, set_title, status_of
 from wherry.linux.steps import arm, step
+from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
 from wherry_engine.monitor.loop import Loop
 from wherry_engine.monitor.main import Monitor
@@ -128,20 +129,21 @@ class Supervisor:
         self._loop.stop()
 
     def _kill_strays(self) -> None:
-        """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it.
-
-        A runtime that was being started when the monitor died still has the monitor's program, our own.
-        """
-        names = self._holdings.runtimes() | {os.path.basename(program_of(os.getpid()))}
-        while True:
-            strays = [pid for pid in children() if not self._holdings.is_held(pid) and pid not in self._helpers]
-            strays = [pid for pid in strays if any(name in program_of(pid) for name in names)]
-            if not strays:
-                return
+        """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it."""
+        while strays := [pid for pid in children() if self._is_stray(pid)]:
             with step("supervisor.stray.kill"):
                 for pid in strays:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
+
+    def _is_stray(self, pid: int) -> bool:
+        """Whether this child of ours is neither a helper, nor a container's process, nor an orphan from within one.
+
+        Its program does not tell: a runtime that is being started still has ours, and crun's copy of itself has none.
+        """
+        if self._holdings.is_held(pid) or pid in self._helpers:
+            return False
+        return not self._holdings.owns_any(Hierarchies().of(pid))
 
     def _reap(self) -> None:
         died = False

@@ -141,6 +141,7 @@ def _resources_json(r: Resources) -> Json:
             }
             for d in r.device_requests
         ],
+        "KernelMemoryTCP": 0,  # was never of use on today's cgroups
         "MemoryReservation": r.memory_reservation,
         "MemorySwap": r.memory_swap,
         "MemorySwappiness": r.memory_swappiness,

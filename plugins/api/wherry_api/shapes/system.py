@@ -96,6 +96,7 @@ def _host_json(info: EngineInfo, version: Version) -> Json:
     return {
         "MemoryLimit": limits.memory,
         "SwapLimit": limits.swap,
+        "KernelMemoryTCP": False,
         "CpuCfsPeriod": limits.cpu_period,
         "CpuCfsQuota": limits.cpu_quota,
         "CPUShares": limits.cpu_shares,
@@ -103,6 +104,8 @@ def _host_json(info: EngineInfo, version: Version) -> Json:
         "PidsLimit": limits.pids,
         "OomKillDisable": limits.oom_kill_disable,
         "IPv4Forwarding": info.ipv4_forwarding,
+        "BridgeNfIptables": False,  # bridged packets need not pass through the firewall here
+        "BridgeNfIp6tables": False,
         "KernelVersion": info.kernel_version,
         "OperatingSystem": info.operating_system,
         "OSVersion": info.os_version,
@@ -125,8 +128,6 @@ def _versioned_json(info: EngineInfo, version: Version) -> Json:
         found["DefaultAddressPools"] = [{"Base": pool.base, "Size": pool.size} for pool in info.address_pools]
     if info.firewall and version >= (1, 49):
         found["FirewallBackend"] = {"Driver": info.firewall, "Info": info.firewall_details}
-    if version < (1, 50):
-        found |= {"BridgeNfIptables": False, "BridgeNfIp6tables": False}
     return found
 
 
