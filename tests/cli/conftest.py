@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.cli.client import Client
 from tests.cli.fake_daemon import FakeDaemon, Reply, Request
 from tests.cli.fake_data import CONTAINERS, IMAGES, INFO, INSPECTED, NETWORKS, SERVER_VERSION, VOLUMES
 
@@ -50,6 +53,21 @@ def serve(path: Path) -> FakeDaemon:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    """A fake daemon."""
     fake = serve(tmp_path / "fake.sock")
     yield fake
     fake.close()
+
+
+@pytest.fixture
+def wherry(daemon: FakeDaemon) -> Client:
+    """The wherry command against the fake daemon."""
+    return Client([str(Path(sys.executable).with_name("wherry")), "-H", daemon.url], "wherry")
+
+
+@pytest.fixture
+def docker(daemon: FakeDaemon) -> Client:
+    """Docker's own client against the fake daemon."""
+    program = shutil.which("docker")
+    assert program, "tests marked peer need Docker's client: run scripts/bootstrap"
+    return Client([program, "-H", daemon.url], "docker")

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 READ = 1 << 16
 
+# What is left of a body where that is no number of bytes.
+UNTIL_CLOSE, CHUNKED = -1, -2
+
 
 class Connection:
     """One socket and the bytes that were read from it too early."""
@@ -62,37 +65,32 @@ class Response:
         self.connection = connection
         self.status = status
         self.headers = headers
-        # What is left of the body: a length, -1 until the connection closes, -2 chunked.
         length = headers.get("content-length")
-        self._left = (
-            0 if empty else -2 if headers.get("transfer-encoding") == "chunked" else int(length) if length else -1
-        )
+        chunked = headers.get("transfer-encoding") == "chunked"
+        self._left = 0 if empty else CHUNKED if chunked else int(length) if length else UNTIL_CLOSE
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it arrives. The connection is kept for the next request once the last piece is out, else closed."""
         try:
-            yield from self._body()
+            yield from self._chunks() if self._left == CHUNKED else self._plain()
         except BaseException:
             self.close()
             raise
-        if self._left == -1:
+        if self._left == UNTIL_CLOSE:
             self.close()
         else:
             self._keep(self)
 
-    def _body(self) -> Iterator[bytes]:
-        if self._left == -2:
-            yield from self._chunks()
-        elif self._left == -1:
-            while data := self.connection.receive():
-                yield data
-        else:
-            while self._left:
-                data = self.connection.receive(min(self._left, READ))
-                if not data:
-                    raise CannotConnect("the engine closed the connection in the middle of an answer")
+    def _plain(self) -> Iterator[bytes]:
+        while self._left:
+            data = self.connection.receive(min(self._left, READ) if self._left > 0 else READ)
+            if not data and self._left == UNTIL_CLOSE:
+                return
+            if not data:
+                raise CannotConnect("the engine closed the connection in the middle of an answer")
+            if self._left > 0:
                 self._left -= len(data)
-                yield data
+            yield data
 
     def read(self) -> bytes:
         """The whole body."""

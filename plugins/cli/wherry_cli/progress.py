@@ -41,7 +41,7 @@ def _line(report: Any, lively: bool) -> str:
     if "stream" in report:
         return str(report["stream"])
     bar = report.get("progress") or ""
-    if bar and not lively:
+    if report.get("progressDetail") and not lively:
         return ""  # a bar that cannot be redrawn only fills the screen
     identity = f"{report['id']}: " if report.get("id") else ""
     status = report.get("status", "")

@@ -44,7 +44,7 @@ class Raw:
 
         if os.isatty(self._descriptor):
             self._before = termios.tcgetattr(self._descriptor)
-            tty.setraw(self._descriptor)
+            tty.setraw(self._descriptor, termios.TCSANOW)  # keeps what was typed ahead
         return self
 
     def __exit__(

@@ -126,7 +126,7 @@ class _Event:
         from wherry_cli.output.template.values import typed
 
         if name not in _FIELDS or given:
-            raise LookupError(f"can't evaluate field {name} in type events.Message")
+            raise LookupError(f"can't evaluate field {name} in type *events.Message")
         return typed(name, self._event.get(_FIELDS[name], ""))
 
     def plain(self) -> dict[str, Any]:

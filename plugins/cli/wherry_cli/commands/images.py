@@ -36,13 +36,16 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     found = app.client.call("GET", "/images/json", {"all": values["all"], "filters": filters(wanted)})
     digests = values["digests"] or ".Digest" in values["format"]
     listing = WITH_DIGESTS if values["digests"] else LISTING
-    rows = list(image_rows(found, digests=digests))
+    rows = list(image_rows(found, digests=digests, column=values["digests"]))
     app.write(listing.render(rows, format=values["format"], quiet=values["quiet"], full=values["no-trunc"]))
     return 0
 
 
-def image_rows(images: Iterable[Any], *, digests: bool) -> Iterator[dict[str, Any]]:
-    """One row for each name of an image; with `digests` also for each digest of a name."""
+def image_rows(images: Iterable[Any], *, digests: bool, column: bool) -> Iterator[dict[str, Any]]:
+    """One row for each name of an image; with `digests` for each digest of a name.
+
+    An image that has digests and no tag gets one row for all of them, unless digests have their own `column`.
+    """
     for image in images:
         tags = _grouped(image.get("RepoTags") or [], ":")
         known = _grouped(image.get("RepoDigests") or [], "@")
@@ -55,7 +58,7 @@ def image_rows(images: Iterable[Any], *, digests: bool) -> Iterator[dict[str, An
                 for digest in own if digests and own else [NONE]:
                     yield {**image, "Repository": repository, "Tag": tag, "Digest": digest}
         for repository, hashes in known.items():
-            for digest in hashes if digests else [""]:
+            for digest in hashes if column else [""]:
                 yield {**image, "Repository": repository, "Tag": NONE, "Digest": digest}
 
 

@@ -80,10 +80,20 @@ def show(app: App, names: list[str], form: str, find: Callable[[str], str]) -> i
     elif not form:
         app.print(jsontext.indent("[" + ",".join(texts) + "]"))
     else:
-        app.write("".join(render(text) + "\n" for text in texts) or "\n")
+        _write_rendered(app, texts, render)
     for text in errors:
         app.say(text)
     return 1 if errors else 0
+
+
+def _write_rendered(app: App, texts: list[str], render: Callable[[str], str]) -> None:
+    """Each object by the template; what came before a failure is printed, and a line end where that is nothing."""
+    lines: list[str] = []
+    try:
+        for text in texts:
+            lines.append(render(text) + "\n")
+    finally:
+        app.write("".join(lines) or "\n")
 
 
 def _renderer(form: str) -> Callable[[str], str]:

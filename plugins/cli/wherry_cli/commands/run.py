@@ -45,7 +45,7 @@ def _run(app: App, values: Values, arguments: list[str]) -> int:
         _console_size(request)
     try:
         identity = create(app, values, request)
-    except (ApiError, CliError) as error:
+    except (ClientError, CliError) as error:
         raise _with_help(str(error), "run", REFUSED) from None
     if values["detach"]:
         start(app, identity)
@@ -112,6 +112,8 @@ def start(app: App, identity: str) -> None:
         app.client.call("POST", f"/containers/{identity}/start")
     except ApiError as error:
         raise _with_help(str(error), "run", failure_status(error.message)) from None
+    except ClientError as error:
+        raise _with_help(str(error), "run", REFUSED) from None
 
 
 def failure_status(text: str) -> int:
@@ -143,7 +145,7 @@ def _attached(app: App, values: Values, request: dict[str, Any], identity: str) 
             answer = app.client.request("POST", f"/containers/{identity}/wait", {"condition": condition})
             try:
                 start(app, identity)
-            except (CliError, ClientError):
+            except CliError:
                 if values["rm"]:
                     answer.read()  # a container that could not start is removed like one that has ended
                 answer.close()

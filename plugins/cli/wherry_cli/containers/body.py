@@ -96,7 +96,6 @@ def health(values: Values) -> dict[str, Any] | None:
 def host_config(values: Values, binds: Sequence[str], bindings: Mapping[str, Any]) -> dict[str, Any]:
     """HostConfig. Raises CliError."""
     found: dict[str, Any] = {
-        **resources(values),
         "Binds": list(binds),
         "ContainerIDFile": values["cidfile"],
         "LogConfig": log_config(values),
@@ -134,7 +133,9 @@ def host_config(values: Values, binds: Sequence[str], bindings: Mapping[str, Any
     }
     if values["rm"] and found["RestartPolicy"]["Name"] not in ("", "no"):
         raise CliError("conflicting options: cannot specify both --restart and --rm", 125)
-    found = {name: value for name, value in found.items() if value} | security(values["security-opt"])
+    found = (
+        {name: value for name, value in found.items() if value} | resources(values) | security(values["security-opt"])
+    )
     if "init" in values.given:
         found["Init"] = values["init"]
     return found

@@ -6,15 +6,15 @@ import time
 
 SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 BINARY_SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-DURATIONS = {
+UNITS = {
     "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}  # longer names first
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -53,19 +53,20 @@ def parse_size(text: str) -> int:
 
 def parse_duration(text: str) -> int:
     """1m30s, 1.5h or 0 in nanoseconds. Raises ValueError."""
-    rest, total = text.lstrip("+-"), 0.0
+    wrong = ValueError(f'invalid duration "{text}": write 1m30s, 500ms or 2h')
+    rest, total = text.removeprefix("-").removeprefix("+"), 0.0
     if rest == "0":
         return 0
+    if not rest:
+        raise wrong
     while rest:
         digits = rest[: len(rest) - len(rest.lstrip("0123456789."))]
         rest = rest[len(digits) :]
-        unit = next((unit for unit in ("ns", "us", "µs", "ms", "s", "m", "h") if rest.startswith(unit)), "")
+        unit = next((unit for unit in UNITS if rest.startswith(unit)), "")
         if not digits.replace(".", "", 1).isdecimal() or not unit:
-            break
-        total += float(digits) * DURATIONS[unit]
+            raise wrong
+        total += float(digits) * UNITS[unit]
         rest = rest[len(unit) :]
-    if rest or not text.strip("+-"):
-        raise ValueError(f'invalid duration "{text}": write 1m30s, 500ms or 2h')
     return -int(total) if text.startswith("-") else int(total)
 
 
@@ -179,9 +180,12 @@ def nanoseconds(text: str, now: float | None = None) -> str:
 
 
 def _date(text: str) -> str:
+    moment, _, fraction = text.partition(".")
+    if fraction.isdecimal():
+        text = moment
     for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"):
         try:
-            return str(int(time.mktime(time.strptime(text.partition(".")[0], form))))
+            return str(int(time.mktime(time.strptime(text, form))))
         except ValueError:
             continue
     try:
