@@ -125,6 +125,9 @@ SCENARIOS: dict[str, Scenario] = {
     "container-remove": Scenario(
         lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
     ),
+    "container-size": Scenario(lambda e: e.containers.size("one"), lambda e: e.containers.create(spec("one"))),
+    "engine-info": Scenario(lambda e: e.info()),
+    "engine-warm": Scenario(lambda e: e.ping_hint()),
     "container-auto-remove": Scenario(removed, lambda e: e.containers.create(spec("auto", auto_remove=True))),
 }  # fmt: skip
 

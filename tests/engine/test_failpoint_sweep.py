@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,9 @@ LAB = Path(__file__).with_name("sweep_lab.py")
 # Steps that the engine's life passes outside the operations that are swept here, each with the test that reaches it.
 ELSEWHERE = {
     "api.listen": "tests/api/test_listeners.py",
-    "container.size": "tests/api/test_containers_api.py",
     "daemon.claim": "tests/end_to_end/test_demo.py",
     "daemon.pidfile": "tests/end_to_end/test_demo.py",
     "daemon.pidfile.remove": "tests/end_to_end/test_demo.py",
-    "engine.warm": "tests/end_to_end/test_demo.py",
-    "storage.status": "tests/end_to_end/test_demo.py",
 }
 
 
@@ -66,19 +64,22 @@ class Lab:
 def lab() -> Iterator[Lab]:
     become_subreaper()
     name = f"sweep{os.getpid()}"
-    with tempfile.TemporaryDirectory(prefix="wherry-sweep-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wherry-sweep-"))
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        stack.callback(subprocess.run, ["umount", "-R", "-l", folder], check=True)
         subprocess.run(["ip", "netns", "add", name], check=True)
-        try:
-            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-            yield Lab(Path(folder), f"/run/netns/{name}")
-        finally:
-            for process in tasks.descendants(os.getpid()):
-                if folder in Path(f"/proc/{process.pid}/cmdline").read_text():
-                    os.kill(process.pid, signal.SIGKILL)
-            reap_orphans([])
-            subprocess.run(["ip", "netns", "del", name], check=True)
-            subprocess.run(["umount", "-R", "-l", folder], check=True)
+        stack.callback(subprocess.run, ["ip", "netns", "del", name], check=True)
+        stack.callback(_end_processes, folder)
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        yield Lab(Path(folder), f"/run/netns/{name}")
+
+
+def _end_processes(folder: str) -> None:
+    for process in tasks.descendants(os.getpid()):
+        if folder in Path(f"/proc/{process.pid}/cmdline").read_text():
+            os.kill(process.pid, signal.SIGKILL)
+    reap_orphans([])
 
 
 def test_every_scenario_works_unhindered(lab: Lab) -> None:

@@ -109,6 +109,25 @@ def test_a_cgroup_is_named() -> None:
         folder.rmdir()
 
 
+def test_an_empty_cgroup_that_was_removed_is_named_and_one_whose_process_ended_is_not() -> None:
+    hierarchy = next(iter(Ledger.take().kinds["cgroup"]))
+    empty, used = Path(hierarchy, "ledgerempty"), Path(hierarchy, "ledgerused")
+    empty.mkdir()
+    used.mkdir()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (used / "cgroup.procs").write_text(str(sleeper.pid))
+        before = Ledger.take()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+        empty.rmdir()
+        used.rmdir()
+    lines = before.differences(Ledger.take())
+    assert f"cgroup gone: {empty}" in lines
+    assert f"cgroup gone: {used}" not in lines
+
+
 def test_an_orphaned_process_is_named() -> None:
     become_subreaper()
     before = Ledger.take()

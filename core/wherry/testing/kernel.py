@@ -6,6 +6,7 @@ apart are numbered. A probe only reads. Things that vanish while they are read c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -145,11 +146,25 @@ def _without_volatile(value: object) -> object:
 
 def cgroups() -> Found:
     """The directories of every cgroup hierarchy mounted below /sys/fs/cgroup."""
+    return numbered(_cgroup_folders())
+
+
+def populated_cgroups() -> frozenset[str]:
+    """Those in which, or below which, there is a process."""
+    found: set[str] = set()
+    for folder in _cgroup_folders():
+        with contextlib.suppress(OSError):  # it has been removed meanwhile
+            if Path(folder, "cgroup.procs").read_bytes():
+                found.update((folder, *map(str, Path(folder).parents)))
+    return frozenset(found)
+
+
+def _cgroup_folders() -> list[str]:
     names: list[str] = []
     for target, kind, _, _ in mount_table():
         if kind in ("cgroup", "cgroup2") and target.startswith("/sys/fs/cgroup"):
             names.extend(folder for folder, _, _ in os.walk(target))
-    return numbered(names)
+    return names
 
 
 def sysctls() -> Found:

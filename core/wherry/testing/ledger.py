@@ -41,9 +41,14 @@ WORDS = {
 
 @attrs.frozen
 class Ledger:
-    """What was there at one moment: for each kind, {thing: what is known of it}."""
+    """What was there at one moment: for each kind, {thing: what is known of it}.
+
+    `populated` are the cgroups that held processes: nobody can remove such a group, so where one is gone later, its
+    processes have ended first, and whoever runs them has cleared it away.
+    """
 
     kinds: Mapping[str, Mapping[str, str]]
+    populated: frozenset[str] = frozenset()
 
     @classmethod
     def take(
@@ -69,12 +74,13 @@ class Ledger:
                 "file": stored.files(roots),
                 "row": stored.rows(databases),
                 "sysctl": kernel.sysctls(),
-            }
+            },
+            kernel.populated_cgroups(),
         )
 
     def only(self, *kinds: str) -> Ledger:
         """The same, of these kinds alone."""
-        return Ledger({kind: self.kinds[kind] for kind in kinds})
+        return Ledger({kind: self.kinds[kind] for kind in kinds}, self.populated)
 
     def differences(self, later: Ledger) -> list[str]:
         """One sentence for each thing that appeared, vanished or changed since; [] when the host is as it was."""
@@ -82,8 +88,8 @@ class Ledger:
         for kind, before in self.kinds.items():
             after = later.kinds[kind]
             lines += [f"{WORDS[kind]}: {_thing(key, after[key])}" for key in after if key not in before]
-            if kind != "cgroup":  # a service manager takes its own groups away at any time
-                lines += [f"{kind} gone: {_thing(key, before[key])}" for key in before if key not in after]
+            missing = [key for key in before if key not in after and key not in self.populated]
+            lines += [f"{kind} gone: {_thing(key, before[key])}" for key in missing]
             lines += [
                 f"{kind} changed: {key}: {before[key]} became {after[key]}"
                 for key in before

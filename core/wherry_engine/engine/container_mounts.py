@@ -5,8 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Sequence
 
-import attrs
-
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HostConfig, MountRequest
 from wherry.model.containers import Container, MountPoint
@@ -27,10 +25,8 @@ def mount_points(config: Config, host: HostConfig, find: Callable[[str], Contain
         for point in _inherited(text, find):
             found[point.destination] = point
     explicit: dict[str, MountPoint] = {}
-    for point in [
-        *(attrs.evolve(point, driver=host.volume_driver) for point in map(parse_bind, host.binds or ())),
-        *map(parse_mount, host.mounts or ()),
-    ]:
+    binds = (parse_bind(text, host.volume_driver) for text in host.binds or ())
+    for point in (*binds, *map(parse_mount, host.mounts or ())):
         if point.destination in explicit:
             raise Invalid(f"Duplicate mount point: {point.destination}")
         explicit[point.destination] = point
@@ -59,8 +55,8 @@ def clean(path: str) -> str:
     return result
 
 
-def parse_bind(text: str) -> MountPoint:
-    """`source:/target[:options]`, where a source that is no absolute path names a volume."""
+def parse_bind(text: str, driver: str = "") -> MountPoint:
+    """`source:/target[:options]`, where a source that is no absolute path names a volume, of `driver` if it is made."""
     parts = text.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1]:
         raise Invalid(f"invalid volume specification: '{text}'; write SOURCE:/TARGET or SOURCE:/TARGET:OPTIONS")
@@ -82,7 +78,7 @@ def parse_bind(text: str) -> MountPoint:
         raise Invalid(f"invalid volume specification: '{text}': propagation is for binds")
     check_name("volume", source)
     return MountPoint(
-        type="volume", name=source, destination=destination,  writable=writable,
+        type="volume", name=source, destination=destination, driver=driver, writable=writable,
         mode=",".join(options) or "z", no_copy="nocopy" in options,
     )  # fmt: skip
 

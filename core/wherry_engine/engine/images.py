@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from wherry.errors import Conflict, Invalid, NotFound
-from wherry.linux.files import write_file
+from wherry.linux.files import write_all, write_file
 from wherry.model.images import Image, ImageRecord, Removal
 from wherry.model.names import new_id, short_id
 from wherry.model.references import DIGEST, parse_reference
@@ -78,8 +78,8 @@ class Images:
             return found
         hexadecimal = ref.removeprefix("sha256:")
         if hexadecimal and all(c in "0123456789abcdef" for c in hexadecimal):
-            matches = [image for image in self.table if image.id[7:].startswith(hexadecimal)]
-            matches = [image for image in matches if image.id not in self._removing]
+            known = [image for image in self.table if image.id not in self._removing]
+            matches = [image for image in known if image.id[7:].startswith(hexadecimal)]
             if len(matches) == 1:
                 return matches[0]
             if matches:
@@ -88,9 +88,9 @@ class Images:
                 )
         raise NotFound(f"No such image: {_familiar(ref) or ref}")
 
-    def used_layers(self) -> set[str]:
-        """The chain ids that images need."""
-        return {chain for image in self.table if image.id not in self._removing for chain in image.chain_ids}
+    def used_layers(self, without: str = "") -> set[str]:
+        """The chain ids that images need, but for the image of this id."""
+        return {chain for image in self.table if image.id != without for chain in image.chain_ids}
 
     def layer_sizes(self, image: Image) -> Sequence[int]:
         """Bytes of each layer, base first, without what it shares with its parents."""
@@ -166,7 +166,7 @@ class Images:
         descriptor = await self._pool.run("image.load.spool", lambda: os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         try:
             async for data in stream:
-                await asyncio.to_thread(_append, descriptor, data)
+                await asyncio.to_thread(write_all, descriptor, data)
                 content.update(data)
         finally:
             os.close(descriptor)
@@ -213,7 +213,11 @@ class Images:
                 return await self._untag(record, record.tags)
             raise conflict
         layers = {chain for chain in record.image.chain_ids if self._layers.table.get(chain)}
-        await self._journal.forward("image.remove", record.id)
+        self._removing.add(record.id)  # until its record is gone: nobody may begin with an image whose layers go
+        try:
+            await self._journal.forward("image.remove", record.id)
+        finally:
+            self._removing.discard(record.id)
         for name in record.tags:
             self._emit("untag", record.id, name)
         self._emit("delete", record.id)
@@ -250,15 +254,7 @@ class Images:
         image = self.table.get(image_id)
         if image is None:
             return ()
-        self._removing.add(image_id)
-        try:
-            return await self._remove(image)
-        finally:
-            self._removing.discard(image_id)
-
-    async def _remove(self, image: Image) -> Sequence[Change]:
-        image_id = image.id
-        await self._layers.collect(image.chain_ids, self.used_layers)
+        await self._layers.collect(image.chain_ids, lambda: self.used_layers(without=image_id))
         await self._pool.run("image.remove.blob", lambda: self._blob(image_id).unlink(missing_ok=True))
         return (self.table.drop(image_id), *(self._tags.drop(tag.name) for tag in self._tags if tag.image == image_id))
 
@@ -267,12 +263,6 @@ class Images:
         labels = dict(image.config.labels) if image else {}
         known = [tag.name for tag in self._tags if tag.image == image_id]
         self._events.emit("image", action, image_id, labels | {"name": name or (known[0] if known else image_id)})
-
-
-def _append(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _loaded(image: Image, names: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 
 from wherry.errors import Invalid
+from wherry.linux.files import write_all
 from wherry.linux.steps import step
 from wherry.model.mounts import Mount
 from wherry.spec.storage import StorageDriver
@@ -215,12 +216,10 @@ def plain_tar(source: Source) -> Iterator[bytes]:
 
 def _write_all(pipe: int, data: bytes) -> bool:
     """False once nobody reads any more: the rest is only digested."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(pipe, view) :]
-        except BrokenPipeError:
-            return False
+    try:
+        write_all(pipe, data)
+    except BrokenPipeError:
+        return False
     return True
 
 

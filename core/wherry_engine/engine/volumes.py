@@ -138,7 +138,8 @@ class Volumes:
             )
             for mount in mounts:
                 arguments = {
-                    "kind": mount.type, "source": mount.source, "target": record.mountpoint, "options": [*mount.options, *mount.secrets]
+                    "kind": mount.type, "source": mount.source, "target": record.mountpoint,
+                    "options": [*mount.options, *mount.secrets],
                 }  # fmt: skip
                 await self._processes.job("mount", arguments, deadline=MOUNT_DEADLINE)
             holders.add(container_id)
