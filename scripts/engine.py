@@ -88,11 +88,16 @@ class Engine:
     """A running wherryd. What it is told to keep is in `places`."""
 
     def __init__(
-        self, where: Places, environment: Mapping[str, str] | None = None, prefix: tuple[str, ...] = ()
+        self,
+        where: Places,
+        environment: Mapping[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
     ) -> None:
-        """Start it, behind `prefix` (nsenter or the like) if one is given, and wait until it answers."""
+        """Start it, behind `prefix` (nsenter or the like) and with more `arguments`, and wait until it answers."""
         where.audit.touch()
         self.places = where
+        self._arguments = arguments
         begun = time.monotonic()
         with where.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -117,7 +122,7 @@ class Engine:
         where = self.places
         wherryd = str(ROOT / ".venv/bin/wherryd")
         roots = ["--data-root", str(where.data), "--exec-root", str(where.run)]
-        return [wherryd, *roots, "-H", where.host, "--pidfile", str(where.pidfile)]
+        return [wherryd, *roots, "-H", where.host, "--pidfile", str(where.pidfile), *self._arguments]
 
     @property
     def pid(self) -> int:

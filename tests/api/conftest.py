@@ -15,6 +15,7 @@ from tests.api.fake_engine import FakeEngine, socket_path
 from tests.api.openapi_checks import validate
 
 from wherry_api.service import ApiService
+from wherry_engine.daemon.config import Listening
 
 
 @attrs.frozen
@@ -119,7 +120,7 @@ def serve(tmp_path: Path) -> Callable[[Scenario], None]:
     async def run(scenario: Scenario) -> None:
         engine = FakeEngine()
         service = ApiService(engine)
-        await service.start([f"unix://{socket_path(tmp_path)}"])
+        await service.start(Listening(hosts=[f"unix://{socket_path(tmp_path)}"]))
         try:
             await asyncio.wait_for(_awaited(scenario(Served(engine, service, socket_path(tmp_path)))), 20)
         finally:

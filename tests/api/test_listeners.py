@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import grp
+import os
 import socket
 import stat
 from pathlib import Path
@@ -12,8 +13,14 @@ import pytest
 from tests.api.fake_engine import FakeEngine
 
 from wherry.errors import Conflict, Forbidden, Invalid
-from wherry_api.listeners import listen
+from wherry_api import listeners
+from wherry_api.listeners import Listener
 from wherry_api.service import ApiService
+from wherry_engine.daemon.config import Listening
+
+
+def listen(url: str, *, insecure: bool = False) -> Listener:
+    return next(listeners.listen(Listening(hosts=[url], insecure_tcp=insecure)))
 
 
 def test_the_socket_is_for_its_group_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +69,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["", "unix://", "unix://a/b", "http://x", "fd://", "tcp://127.0.0.1", "tcp://name:1"])
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(Invalid, match="cannot listen on"):
-        listen(url, allow_insecure=True)
+        listen(url, insecure=True)
 
 
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
@@ -71,14 +78,14 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
 
 
 def test_tcp_must_be_allowed_and_on_loopback() -> None:
-    with pytest.raises(Forbidden, match="must be allowed explicitly"):
+    with pytest.raises(Forbidden, match="allow it explicitly"):
         listen("tcp://127.0.0.1:0")
     with pytest.raises(Forbidden, match="only a loopback address"):
-        listen("tcp://0.0.0.0:0", allow_insecure=True)
-    listener = listen("tcp://127.0.0.1:0", allow_insecure=True)
+        listen("tcp://0.0.0.0:0", insecure=True)
+    listener = listen("tcp://127.0.0.1:0", insecure=True)
     port = listener.socket.getsockname()[1]
     with pytest.raises(Conflict, match="Address already in use"):
-        listen(f"tcp://127.0.0.1:{port}", allow_insecure=True)
+        listen(f"tcp://127.0.0.1:{port}", insecure=True)
     listener.socket.close()
 
 
@@ -88,12 +95,33 @@ def test_a_service_listens_on_all_urls_or_on_none(tmp_path: Path) -> None:
         taken = tmp_path / "taken"
         taken.write_text("")
         with pytest.raises(Conflict):
-            await service.start([f"unix://{tmp_path}/a.sock", f"unix://{taken}"])
+            await service.start(Listening(hosts=[f"unix://{tmp_path}/a.sock", f"unix://{taken}"]))
         assert not (tmp_path / "a.sock").exists()
-        await service.start([f"unix://{tmp_path}/a.sock", "tcp://127.0.0.1:0"], allow_insecure=True)
+        hosts = [f"unix://{tmp_path}/a.sock", "tcp://127.0.0.1:0"]
+        await service.start(Listening(hosts=hosts, insecure_tcp=True))
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(f"{tmp_path}/a.sock")
         await service.stop()
         await service.stop()
 
     asyncio.run(run())
+
+
+def test_a_group_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="the group nosuch, which is to use the unix sockets, does not exist"):
+        next(listeners.listen(Listening(hosts=[f"unix://{tmp_path}/api.sock"], group="nosuch")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sockets_that_systemd_passes_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/passed")
+        monkeypatch.setattr(listeners, "_FIRST_PASSED", server.fileno())
+        monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+        monkeypatch.setenv("LISTEN_FDS", "1")
+        listener = listen("fd://")
+        assert listener.socket.getsockname() == f"{tmp_path}/passed"
+        assert not listener.socket.get_inheritable()
+        listener.remove()
+        listener.socket.detach()
+    assert (tmp_path / "passed").exists()  # systemd's, not ours to remove

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import socket
 import sys
 from pathlib import Path
 
@@ -115,11 +116,19 @@ def test_hosts_come_from_the_environment(daemon: FakeDaemon, tmp_path: Path) -> 
     assert client("ps", "-q", environment={"DOCKER_HOST": daemon.url}).status == 0
 
 
-def test_tls_is_refused_rather_than_ignored(wherry: Client) -> None:
-    assert "does not speak TLS yet" in wherry("--tlsverify", "ps").err
+def test_tls_needs_certificates_that_exist(wherry: Client, tmp_path: Path) -> None:
     client = Client(wherry.command[:1], "wherry")
-    ran = client("ps", environment={"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1"})
-    assert (ran.status, "does not speak TLS yet" in ran.err) == (1, True)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # asked for nothing as long as the files are missing
+        host = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        places = {"DOCKER_CERT_PATH": str(tmp_path), "DOCKER_TLS_VERIFY": "1"}
+        for words, environment in ((("--tlsverify",), {"DOCKER_CERT_PATH": str(tmp_path)}), ((), places)):
+            ran = client(*words, "-H", host, "ps", environment=environment)
+            assert ran.status == 1
+            assert ran.err.startswith(f"TLS needs {tmp_path}/ca.pem, {tmp_path}/cert.pem and {tmp_path}/key.pem: ")
+
+
+def test_tls_concerns_no_unix_socket(wherry: Client) -> None:
+    assert wherry("--tlsverify", "ps").status == 0
 
 
 def test_the_api_version_can_be_pinned(daemon: FakeDaemon, wherry: Client) -> None:

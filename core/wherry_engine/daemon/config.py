@@ -13,7 +13,28 @@ import attrs
 from wherry.errors import Invalid
 
 DEFAULT_FILE = Path("/etc/wherry/daemon.json")
+CERTIFICATES = Path("/etc/wherry")
 LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+
+@attrs.frozen(kw_only=True)
+class Tls:
+    """The certificates to serve TLS with. With `verify` a client needs one that `ca` has signed."""
+
+    verify: bool
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@attrs.frozen(kw_only=True)
+class Listening:
+    """Where the API is to be served, and to whom."""
+
+    hosts: Sequence[str]
+    tls: Tls | None = None
+    insecure_tcp: bool = False
+    group: str = ""  # that may use unix sockets; "" is `docker`, else `wherry`, where there is one
 
 
 @attrs.frozen(kw_only=True)
@@ -31,8 +52,22 @@ class Config:
     log_level: str = "info"
     debug: bool = False
     insecure_tcp: bool = False
+    group: str = ""
+    tls: bool = False
+    tlsverify: bool = False
+    tlscacert: Path = CERTIFICATES / "ca.pem"
+    tlscert: Path = CERTIFICATES / "cert.pem"
+    tlskey: Path = CERTIFICATES / "key.pem"
     drivers: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # CONFIG of drivers, by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution that owns a name, by "family/name"
+
+    @property
+    def listening(self) -> Listening:
+        """What of it concerns the API."""
+        tls = None
+        if self.tls or self.tlsverify:
+            tls = Tls(verify=self.tlsverify, ca=self.tlscacert, cert=self.tlscert, key=self.tlskey)
+        return Listening(hosts=self.hosts, tls=tls, insecure_tcp=self.insecure_tcp, group=self.group)
 
 
 # Keys of the file, with the field each sets and what its value must be.
@@ -47,6 +82,12 @@ KEYS: dict[str, tuple[str, type]] = {
     "bip": ("bip", str),
     "log-level": ("log_level", str),
     "debug": ("debug", bool),
+    "group": ("group", str),
+    "tls": ("tls", bool),
+    "tlsverify": ("tlsverify", bool),
+    "tlscacert": ("tlscacert", str),
+    "tlscert": ("tlscert", str),
+    "tlskey": ("tlskey", str),
     "drivers": ("drivers", dict),
     "preferred-distributions": ("preferred", dict),
 }
@@ -64,7 +105,8 @@ def parser() -> argparse.ArgumentParser:
         dest="hosts",
         metavar="URL",
         action="append",
-        help="Listen on unix:///PATH or tcp://ADDRESS:PORT; may be given several times (default unix:///run/wherry.sock).",
+        help="Listen on unix:///PATH, tcp://ADDRESS:PORT or fd:// (the sockets that systemd passes); may be given several "
+        "times (default unix:///run/wherry.sock).",
     )
     add(
         "--config-file",
@@ -87,10 +129,35 @@ def parser() -> argparse.ArgumentParser:
     add("--log-level", metavar="LEVEL", help=f"Log from this level on: {', '.join(LEVELS)} (default info).")
     add("--debug", "-D", action="store_true", default=None, help="Log everything and show debugging facts in `info`.")
     add(
+        "--tlsverify",
+        action="store_true",
+        default=None,
+        help="Serve tcp:// by TLS, to clients whose certificate --tlscacert has signed.",
+    )
+    add(
+        "--tls",
+        action="store_true",
+        default=None,
+        help="Serve tcp:// by TLS to any client; needs --insecure-tcp as well.",
+    )
+    add(
+        "--tlscacert",
+        metavar="FILE",
+        help="Trust clients whose certificate this one has signed (default /etc/wherry/ca.pem).",
+    )
+    add("--tlscert", metavar="FILE", help="Show this certificate to clients (default /etc/wherry/cert.pem).")
+    add("--tlskey", metavar="FILE", help="The key of that certificate (default /etc/wherry/key.pem).")
+    add(
+        "--group",
+        "-G",
+        metavar="NAME",
+        help="Let this group use unix sockets (default docker or wherry, if it exists).",
+    )
+    add(
         "--insecure-tcp",
         action="store_true",
         default=None,
-        help="Allow tcp:// without TLS: whoever reaches the port is root on this host.",
+        help="Allow tcp:// to clients that show no certificate: whoever reaches the port is root on this host.",
     )
     return result  # fmt: skip
 
@@ -107,7 +174,7 @@ def load(arguments: Sequence[str]) -> Config:
     if both := sorted(set(flags) & set(values)):
         raise Invalid(f"{', '.join(both)}: set both as a flag and in {file}; say it in one place")
     merged = {**values, **flags}
-    for key in ("data_root", "exec_root", "pidfile"):
+    for key in ("data_root", "exec_root", "pidfile", "tlscacert", "tlscert", "tlskey"):
         if key in merged:
             merged[key] = Path(merged[key]).absolute()
     if "hosts" in merged:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Protocol, cast
 
 from wherry.errors import Failed
-from wherry_engine.daemon.config import Config
+from wherry_engine.daemon.config import Config, Listening
 from wherry_engine.engine.engine import Engine
 
 GROUP = "wherry.service"
@@ -22,8 +21,8 @@ class Service(Protocol):
     def __init__(self, engine: Engine) -> None:
         """Nothing happens yet."""
 
-    async def start(self, urls: Sequence[str], *, allow_insecure: bool) -> None:
-        """Begin to serve on these addresses."""
+    async def start(self, listening: Listening) -> None:
+        """Begin to serve; `listening` says where the API is to be found."""
 
     async def stop(self) -> None:
         """End, gracefully."""
@@ -46,7 +45,7 @@ class Services:
                 service = cast(type[Service], point.load())(self._engine)
             except ImportError as error:
                 raise Failed(f"the service {point.name} cannot be loaded: {error}") from error
-            await service.start(config.hosts, allow_insecure=config.insecure_tcp)
+            await service.start(config.listening)
             self._running.append(service)
 
     async def stop(self) -> None:

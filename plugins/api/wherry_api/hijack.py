@@ -41,7 +41,8 @@ class End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.set_write_buffer_limits(high=0)  # so that `writable` also means: all is sent
+        # So that `writable` also means: all is sent. asyncio's TLS pauses from the limit on, other transports beyond it.
+        transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
 
     def deliver(self, receive: Callable[[bytes], None]) -> None:
         """From now on, what arrives goes there; first of all what arrived before."""
@@ -100,9 +101,13 @@ class End(asyncio.Protocol):
             self.transport.resume_reading()
 
     def end_writing(self) -> None:
-        """Tell the peer that nothing more comes, once all is sent."""
-        if self.transport is not None and not self.transport.is_closing():
+        """Tell the peer that nothing more comes, once all is sent. TLS of asyncio can say so only by its close."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
             self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def close(self) -> None:
         """Close once all is sent."""

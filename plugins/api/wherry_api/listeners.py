@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +17,12 @@ import attrs
 
 from wherry.errors import Conflict, Forbidden, Invalid
 from wherry.linux.steps import step
+from wherry_engine.daemon.config import Listening
 
 GROUPS = ("docker", "wherry")
 MODE = 0o660
 BACKLOG = 1024
+_FIRST_PASSED = 3
 
 
 @attrs.frozen(eq=False)
@@ -39,22 +42,52 @@ class Listener:
                 with step("api.listen"):
                     self.path.unlink()
 
-
-def listen(url: str, *, allow_insecure: bool = False) -> Listener:
-    """Listen on unix:///PATH or tcp://HOST:PORT. Raises `Invalid`, `Forbidden` and `Conflict`."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix" and parts.netloc == "" and parts.path.startswith("/"):
-        return _listen_unix(Path(parts.path))
-    if parts.scheme == "tcp":
-        if not allow_insecure:
-            raise Forbidden(
-                f"{url}: whoever can connect over TCP without TLS owns this host; it must be allowed explicitly"
-            )
-        return _listen_tcp(url, parts.hostname or "", parts.port)
-    raise Invalid(f"cannot listen on {url!r}: say unix:///PATH or tcp://127.0.0.1:PORT")
+    @property
+    def tcp(self) -> bool:
+        """Whether clients come over the network."""
+        return self.socket.family != socket.AF_UNIX
 
 
-def _listen_unix(path: Path) -> Listener:
+def listen(listening: Listening) -> Iterator[Listener]:
+    """Listen on each address in turn. Raises `Invalid`, `Forbidden` and `Conflict`."""
+    for url in listening.hosts:
+        parts = urlsplit(url)
+        if parts.scheme == "unix" and parts.netloc == "" and parts.path.startswith("/"):
+            yield _listen_unix(Path(parts.path), listening.group)
+        elif parts.scheme == "tcp":
+            _check_secure(url, listening)
+            yield _listen_tcp(url, parts.hostname or "", parts.port, verified=_verified(listening))
+        elif url == "fd://":
+            yield from _passed(listening)
+        else:
+            raise Invalid(f"cannot listen on {url!r}: say unix:///PATH, tcp://ADDRESS:PORT or fd://")
+
+
+def _verified(listening: Listening) -> bool:
+    return listening.tls is not None and listening.tls.verify
+
+
+def _check_secure(url: str, listening: Listening) -> None:
+    if not _verified(listening) and not listening.insecure_tcp:
+        raise Forbidden(
+            f"{url}: whoever can connect over TCP without a certificate owns this host: "
+            "set tlsverify, or allow it explicitly by insecure-tcp"
+        )
+
+
+def _passed(listening: Listening) -> Iterator[Listener]:
+    """The sockets that systemd has bound for us; see sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise Invalid("cannot listen on fd://: no socket was passed; systemd passes those of wherry.socket")
+    for fd in range(_FIRST_PASSED, _FIRST_PASSED + int(os.environ["LISTEN_FDS"])):
+        os.set_inheritable(fd, False)
+        listener = Listener(socket.socket(fileno=fd))
+        if listener.tcp:
+            _check_secure("fd://", listening)
+        yield listener
+
+
+def _listen_unix(path: Path, group: str) -> Listener:
     """Bound under another name first, so that the socket has its owner and mode when it appears, and replaces a dead one."""
     with step("api.listen"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,8 +99,8 @@ def _listen_unix(path: Path) -> Listener:
             draft.unlink(missing_ok=True)
             server.bind(str(draft))
             os.chmod(draft, MODE)
-            if (group := _group()) is not None:
-                os.chown(draft, -1, group)
+            if (gid := _gid(group)) is not None:
+                os.chown(draft, -1, gid)
             server.listen(BACKLOG)
             os.rename(draft, path)
     except BaseException as error:
@@ -94,22 +127,24 @@ def _refuse_taken(path: Path) -> None:
         raise Conflict(f"cannot listen on {path}: another process is listening there")
 
 
-def _group() -> int | None:
-    for name in GROUPS:
+def _gid(group: str) -> int | None:
+    for name in [group] if group else GROUPS:
         with contextlib.suppress(KeyError):
             return grp.getgrnam(name).gr_gid
+    if group:
+        raise Invalid(f"the group {group}, which is to use the unix sockets, does not exist")
     return None
 
 
-def _listen_tcp(url: str, host: str, port: int | None) -> Listener:
+def _listen_tcp(url: str, host: str, port: int | None, *, verified: bool) -> Listener:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         address = None
     if address is None or port is None:
         raise Invalid(f"cannot listen on {url!r}: say tcp://ADDRESS:PORT")
-    if not address.is_loopback:
-        raise Forbidden(f"{url}: without TLS only a loopback address can be listened on")
+    if not verified and not address.is_loopback:
+        raise Forbidden(f"{url}: without tlsverify only a loopback address can be listened on")
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     server = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import ssl
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from wherry_api.app import Api
 from wherry_api.connection import ApiConnection
 from wherry_api.facade import Engine
 from wherry_api.listeners import Listener, listen
+from wherry_api.tls import HalfClosing, server_context
+from wherry_engine.daemon.config import Listening
 
 FINISH = 10.0  # seconds that work which must be finished has, after the last client was let go
 # aiohttp's own access log is off: it costs as much as the answer. Bodies are taken as they come, as Docker takes them.
@@ -32,8 +35,8 @@ class ApiService:
         self._server: web.Server | None = None
         self._listening: list[tuple[Listener, asyncio.Server]] = []
 
-    async def start(self, urls: Sequence[str], *, allow_insecure: bool = False) -> None:
-        """Listen on all of these, or on none: unix:///PATH, and tcp://127.0.0.1:PORT if that is allowed."""
+    async def start(self, listening: Listening) -> None:
+        """Listen on all addresses, or on none."""
         self._api = Api(self._engine)
         server = self._server = web.Server(self._api.handle, handler_cancellation=True)
         loop = asyncio.get_running_loop()
@@ -41,10 +44,14 @@ class ApiService:
         def connection() -> ApiConnection:
             return ApiConnection(server, **_OPTIONS)
 
+        def secured(context: ssl.SSLContext) -> HalfClosing:
+            return HalfClosing(loop, connection(), context, None, server_side=True)
+
         try:
-            for url in urls:
-                listener = listen(url, allow_insecure=allow_insecure)
-                self._listening.append((listener, await loop.create_server(connection, sock=listener.socket)))
+            tls = server_context(listening.tls) if listening.tls else None
+            for listener in listen(listening):
+                factory = partial(secured, tls) if tls and listener.tcp else connection
+                self._listening.append((listener, await loop.create_server(factory, sock=listener.socket)))
         except BaseException:
             await self.stop()
             raise

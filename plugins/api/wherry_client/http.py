@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry_client.hosts import Host
+    from wherry_client.tls import Tls
 
     Query = Mapping[str, object] | None
 
@@ -55,8 +56,9 @@ class Pending:
 class Client:
     """One engine, spoken to in the newest version both know: the first refusal of a version names the engine's."""
 
-    def __init__(self, host: Host, version: str = "", *, name: str = "wherry") -> None:
+    def __init__(self, host: Host, version: str = "", *, name: str = "wherry", tls: Tls | None = None) -> None:
         self.host = host
+        self._tls = tls
         self.version = version or NEWEST
         self.name = name
         self._pinned = bool(version)
@@ -225,4 +227,10 @@ class Client:
             raise CannotConnect(f"permission denied while trying to connect to the engine at {host.url}") from error
         except OSError as error:
             raise CannotConnect(f"Cannot connect to the Wherry engine at {host.url}. Is wherryd running?") from error
+        if self._tls is not None and not isinstance(host.target, str):
+            from socket import socket
+
+            from wherry_client.tls import secure
+
+            return Connection(*secure(socket(fileno=sock.detach()), host.target[0], self._tls))
         return Connection(sock)

@@ -19,10 +19,11 @@ UNTIL_CLOSE, CHUNKED = -1, -2
 class Connection:
     """One socket and the bytes that were read from it too early."""
 
-    __slots__ = ("buffer", "sock")
+    __slots__ = ("_why", "buffer", "sock")
 
-    def __init__(self, sock: _socket.socket) -> None:
+    def __init__(self, sock: _socket.socket, why: Callable[[], str] = str) -> None:
         self.sock = sock
+        self._why = why  # it ended early; "" if that is not known
         self.buffer = b""
 
     def receive(self, size: int = READ) -> bytes:
@@ -37,7 +38,10 @@ class Connection:
         while (at := self.buffer.find(mark)) < 0:
             data = self.sock.recv(READ)
             if not data:
-                raise CannotConnect("the engine closed the connection before it had answered")
+                reason = self._why()
+                raise CannotConnect(
+                    "the engine closed the connection before it had answered" + (f": {reason}" if reason else "")
+                )
             self.buffer += data
         found, self.buffer = self.buffer[:at], self.buffer[at + len(mark) :]
         return found

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from wherry_cli.options import Option, Values
     from wherry_client.http import Client
+    from wherry_client.tls import Tls
 
     Run = Callable[["App", Values, list[str]], int]
 
@@ -47,9 +48,15 @@ class Command:
 class App:
     """One run of the program."""
 
-    def __init__(self, host: str | None = None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        host: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        flags: Values | None = None,  # those before the command
+    ) -> None:
         self.environment = os.environ if environment is None else environment
         self._host = host
+        self._flags = flags
         self._client: Client | None = None
 
     @property
@@ -61,16 +68,25 @@ class App:
 
     def new_client(self) -> Client:
         """Another client of the same engine. Raises HostInvalid."""
-        from wherry_client.errors import HostInvalid
-        from wherry_client.hosts import find_host
+        from wherry_client.hosts import PLAIN_PORT, TLS_PORT, find_host
         from wherry_client.http import Client
 
-        host = find_host(self._host, self.environment)
-        if host.family == "tcp" and self.environment.get("DOCKER_TLS_VERIFY"):
-            raise HostInvalid(
-                f"DOCKER_TLS_VERIFY is set, but {PROGRAM} does not speak TLS yet: unset it, or use a unix socket"
-            )
-        return Client(host, self.environment.get("DOCKER_API_VERSION", ""), name=PROGRAM)
+        tls = self._tls()
+        host = find_host(self._host, self.environment, TLS_PORT if tls else PLAIN_PORT)
+        return Client(host, self.environment.get("DOCKER_API_VERSION", ""), name=PROGRAM, tls=tls)
+
+    def _tls(self) -> Tls | None:
+        """How to secure TCP, if that is asked for."""
+        flags = self._flags
+        verify = bool(flags and flags["tlsverify"]) or bool(self.environment.get("DOCKER_TLS_VERIFY"))
+        if not (verify or (flags and flags["tls"]) or self.environment.get("DOCKER_TLS")):
+            return None
+        from wherry_client.tls import Tls, files_in
+
+        ca, cert, key = files_in(self.environment)
+        if flags is not None:
+            ca, cert, key = flags["tlscacert"] or ca, flags["tlscert"] or cert, flags["tlskey"] or key
+        return Tls(verify=verify, ca=ca, cert=cert, key=key)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 GLOBAL_OPTIONS = (
     Option("debug", "D", "bool", "Show a traceback when the client itself fails."),
     Option("host", "H", "list", "Talk to the engine at this address: unix:///PATH or tcp://HOST:PORT. WHERRY_HOST and DOCKER_HOST are asked next."),
-    Option("tls", "", "bool", "Use TLS. Not available yet: the client refuses it rather than talk in the clear."),
-    Option("tlsverify", "", "bool", "Use TLS and check the engine's certificate. Not available yet."),
+    Option("tls", "", "bool", "Use TLS, without checking the engine's certificate; tlsverify checks it as well."),
+    Option("tlscacert", "", "string", "Trust engines whose certificate this one has signed (default ~/.docker/ca.pem)."),
+    Option("tlscert", "", "string", "Show this certificate to the engine (default ~/.docker/cert.pem)."),
+    Option("tlskey", "", "string", "The key of that certificate (default ~/.docker/key.pem)."),
+    Option("tlsverify", "", "bool", "Use TLS and check the engine's certificate. DOCKER_TLS_VERIFY does the same."),
     Option("version", "v", "bool", "Print the version of this client and exit."),
 )  # fmt: skip
 
@@ -73,17 +76,13 @@ def _dispatch(values: Values, words: list[str]) -> int:
 
         sys.stdout.write(f"Wherry version {client_version()}\n")
         return 0
-    if values["tls"] or values["tlsverify"]:
-        raise CliError(
-            f"{PROGRAM} does not speak TLS yet: use a unix socket, or tcp:// without --tls and --tlsverify", 125
-        )
     if len(values["host"]) > 1:
         raise CliError("Specify only one -H")
     if not words or "help" in values.given:
         return _help(words)
     if words[0] == "help":
         return _help(words[1:])
-    app = App(values["host"][0] if values["host"] else None)
+    app = App(values["host"][0] if values["host"] else None, flags=values)
     try:
         return _run(app, words)
     finally:
