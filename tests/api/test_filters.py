@@ -19,6 +19,7 @@ from wherry_engine.engine.event_filters import EVENT_KEYS, event_matcher
 from wherry_engine.engine.filter_values import matches_reference
 from wherry_engine.engine.filters import (
     CONTAINER_KEYS,
+    VOLUME_PRUNE_KEYS,
     Filters,
     parse_filters,
     select_containers,
@@ -255,3 +256,10 @@ def test_actions_with_an_argument_match_without_it() -> None:
     event = Event("container", "exec_create: sh", "abc", {}, 1)
     assert event_matcher(Filters({"event": ("exec_create",)}))(event)
     assert not event_matcher(Filters({"event": ("exec",)}))(event)
+
+
+def test_prunes_know_labels_that_must_not_be_there() -> None:
+    filters = parse_filters('{"label!": ["keep", "env=prod"]}', VOLUME_PRUNE_KEYS)
+    assert filters.labels({}) and filters.labels({"env": "test"})
+    assert not filters.labels({"keep": ""})
+    assert not filters.labels({"env": "prod"})

@@ -49,6 +49,9 @@ CONTAINER_KEYS = frozenset(
 IMAGE_KEYS = frozenset(["before", "dangling", "label", "reference", "since", "until"])
 NETWORK_KEYS = frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"])
 VOLUME_KEYS = frozenset(["dangling", "driver", "label", "name"])
+PRUNE_KEYS = frozenset(["label", "label!", "until"])  # of containers and networks
+IMAGE_PRUNE_KEYS = PRUNE_KEYS | {"dangling"}
+VOLUME_PRUNE_KEYS = frozenset(["all", "label", "label!"])
 STATUSES = frozenset(["created", "dead", "exited", "paused", "removing", "restarting", "running"])
 PREDEFINED = frozenset(["bridge", "host", "none"])
 
@@ -79,12 +82,15 @@ class Filters:
         return not values or any(_search(value, source) for value in values for source in sources)
 
     def labels(self, labels: Mapping[str, str]) -> bool:
-        """Whether all the label values are there, each `key` or `key=value`."""
-        for value in self.get("label"):
+        """Whether all values of `label` are there, each `key` or `key=value`, and none of `label!`, which prunes know."""
+
+        def there(value: str) -> bool:
             key, given, wanted = value.partition("=")
-            if key not in labels or (given and labels[key] != wanted):
-                return False
-        return True
+            return key in labels and (not given or labels[key] == wanted)
+
+        return all(there(value) for value in self.get("label")) and not any(
+            there(value) for value in self.get("label!")
+        )
 
     def boolean(self, key: str) -> bool | None:
         """A key that is true or false; None if it was not given. Raises `Invalid`."""
