@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -19,8 +19,10 @@ from wherry.model.names import new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec, IpamPool, NetworkRecord, NetworkSpec, PortMapping
 from wherry.model.references import parse_reference
 from wherry.model.system import Component, EngineInfo, PluginNames, RuntimeInfo, VersionInfo
+from wherry.model.usage import ContainerUsage, DiskUsage, ImageUsage, VolumeUsage
 from wherry.model.volumes import VolumeRecord, VolumeSpec
 from wherry_engine.engine.events import Events
+from wherry_engine.engine.filters import Filters
 
 IMAGE = "sha256:" + "ab" * 32
 
@@ -347,6 +349,13 @@ class FakeVolumes:
         """One, for a volume named used."""
         return ["c"] if name == "used" else []
 
+    async def prune(self, filters: Filters) -> tuple[Sequence[str], int]:
+        """All but the used one go, if all are asked for."""
+        gone = [name for name in self.all if not self.users(name)] if filters.boolean("all") else []
+        for name in gone:
+            del self.all[name]
+        return gone, 10 * len(gone)
+
 
 class FakeEngine:
     """All of them."""
@@ -373,6 +382,13 @@ class FakeEngine:
         """With one component."""
         components = (Component(name="crun", version="1.8"),)
         return VersionInfo(version="0.1.0", language_version="python3.11", kernel_version="6.1", components=components)
+
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
+        """Of the first image and all volumes."""
+        images = (ImageUsage(record=self.images.list()[0], shared=3, containers=1),)
+        volumes = tuple(VolumeUsage(record=each, size=10, users=0) for each in self.volumes.list())
+        containers = tuple(ContainerUsage(container=each, own=1, whole=5) for each in self.containers.list())
+        return DiskUsage(layers=7, images=images, containers=containers, volumes=volumes)
 
     async def ping_hint(self) -> None:
         """Counted."""

@@ -162,7 +162,7 @@ def _events(request: Request) -> Iterator[bytes]:
     )
 
 
-def _renamed(ran: Ran) -> Ran:
+def renamed(ran: Ran) -> Ran:
     """What Docker's client says, with our program's name for its own."""
     err = re.sub(r"\bdocker\b", "wherry", ran.err)
     return Ran(ran.status, ran.out, err)
@@ -170,7 +170,7 @@ def _renamed(ran: Ran) -> Ran:
 
 @pytest.mark.parametrize("line", LINES)
 def test_output_is_dockers(wherry: Client, docker: Client, line: str) -> None:
-    assert wherry(*shlex.split(line)) == _renamed(docker(*shlex.split(line)))
+    assert wherry(*shlex.split(line)) == renamed(docker(*shlex.split(line)))
 
 
 def test_the_servers_part_of_version_and_info_is_dockers(wherry: Client, docker: Client) -> None:

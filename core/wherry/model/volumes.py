@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
+ANONYMOUS = "com.docker.volume.anonymous"  # a label, and its value is empty
+
 
 @attrs.frozen(kw_only=True)
 class VolumeSpec:
@@ -27,5 +29,9 @@ class VolumeRecord:
     mountpoint: str = ""
     options: Mapping[str, str] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
-    anonymous: bool = False
     scope: str = "local"
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody gave it its name."""
+        return ANONYMOUS in self.labels

@@ -15,7 +15,7 @@ from wherry.model.containers import Container, ContainerSpec, Created, MountPoin
 from wherry.model.images import Image
 from wherry.model.names import check_name, new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec
-from wherry.model.volumes import VolumeSpec
+from wherry.model.volumes import ANONYMOUS, VolumeSpec
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_mounts import mount_points
@@ -142,7 +142,7 @@ class Creator:
         points = []
         for point in container.mounts:
             if point.type == "volume":
-                labels = {"com.docker.volume.anonymous": ""} if point.anonymous else {}
+                labels = {ANONYMOUS: ""} if point.anonymous else {}
                 spec = VolumeSpec(
                     name=point.name, driver=point.driver, labels=labels, options=self._options(container, point)
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import attrs
@@ -17,6 +17,7 @@ from wherry.linux.steps import step
 from wherry.model.containers import Container
 from wherry.model.names import new_id
 from wherry.model.system import EngineInfo, VersionInfo
+from wherry.model.usage import DiskUsage
 from wherry.spec.observer import DriverCall
 from wherry.spec.storage import StorageDriver
 from wherry_engine.engine.actors import Actors
@@ -27,6 +28,7 @@ from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_run import Runner
 from wherry_engine.engine.container_streams import Streams
 from wherry_engine.engine.containers import Containers
+from wherry_engine.engine.disk_usage import disk_usage
 from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
@@ -249,6 +251,10 @@ class Engine:
         if not self._storage.has("status"):
             return ()
         return tuple(await self.drivers.call("storage.status", self._storage, lambda hook: hook.status()))
+
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
+        """What the objects of these kinds (`image`, `container`, `volume`) take on the disk."""
+        return await disk_usage(kinds, self.images, self.containers, self.volumes)
 
     def version(self) -> VersionInfo:
         """Which engine this is."""

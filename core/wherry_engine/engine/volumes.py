@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry.errors import Conflict, NotFound
+from wherry.errors import Conflict, NotFound, WherryError
 from wherry.model.names import check_name, new_id
-from wherry.model.volumes import VolumeRecord, VolumeSpec
+from wherry.model.usage import UNKNOWN
+from wherry.model.volumes import ANONYMOUS, VolumeRecord, VolumeSpec
 from wherry.spec.volume import VolumeDriver
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.events import Events
+from wherry_engine.engine.filters import Filters
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.rootfs import unmount_all
 from wherry_engine.journal.journal import Journal
@@ -24,6 +27,9 @@ from wherry_engine.state.table import Table
 from wherry_engine.work import Pool
 
 MOUNT_DEADLINE = 30.0
+MEASURE_DEADLINE = 30.0
+
+log = logging.getLogger(__name__)
 
 
 class Volumes:
@@ -80,8 +86,7 @@ class Volumes:
                 created_ns=time.time_ns(),
                 mountpoint=shows or str(self._mounts / name),
                 options=dict(spec.options),
-                labels=dict(spec.labels),
-                anonymous=not spec.name,
+                labels={**spec.labels, **({} if spec.name else {ANONYMOUS: ""})},
                 scope=driver.cls.SCOPE,
             )
             await operation.commit(self.table.put(record))
@@ -118,6 +123,34 @@ class Volumes:
             await self._pool.run("volume.unmount", lambda: unmount_all(self._mounts / name))
         await self._drivers.call("volume.remove", driver, lambda hook: hook.remove(name=name))
         return (self.table.drop(name),)
+
+    async def prune(self, filters: Filters) -> tuple[Sequence[str], int]:
+        """Remove what no container refers to: with `all` everything, else anonymous volumes. Names, and bytes freed."""
+        removed, freed = [], 0
+        everything = filters.boolean("all")
+        for record in self.list():
+            if self.users(record.name) or not (everything or record.anonymous) or not filters.labels(record.labels):
+                continue
+            size = await self.size(record)
+            try:
+                await self.remove(record.name)
+            except (Conflict, NotFound):  # a container came first, or another removal
+                continue
+            removed.append(record.name)
+            freed += max(size, 0)
+        self._events.emit("volume", "prune", "", {"reclaimed": str(freed)})
+        return removed, freed
+
+    async def size(self, record: VolumeRecord) -> int:
+        """Bytes of its data; UNKNOWN for what is mounted only when used, and for what takes too long to count."""
+        if self._needs_mount(record):
+            return UNKNOWN
+        try:
+            found = await self._processes.job("usage", {"path": record.mountpoint}, deadline=MEASURE_DEADLINE)
+        except WherryError as error:
+            log.warning("the size of volume %s is not known: %s", record.name, error)
+            return UNKNOWN
+        return from_data(found, dict[str, int])["bytes"]
 
     # --- use by containers ---
 

@@ -7,7 +7,7 @@ raises them when it is called, so that an answer can have a status before its st
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,9 @@ from wherry.model.images import Image, ImageRecord, Removal
 from wherry.model.logs import LogQuery, Record
 from wherry.model.networks import EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec
 from wherry.model.system import EngineInfo, VersionInfo
+from wherry.model.usage import DiskUsage
 from wherry.model.volumes import VolumeRecord, VolumeSpec
+from wherry_engine.engine.filters import Filters
 
 
 class HostFiles(Protocol):
@@ -96,6 +98,7 @@ class Volumes(Protocol):
     def get(self, name: str) -> VolumeRecord: ...
     def list(self) -> Sequence[VolumeRecord]: ...
     def users(self, name: str) -> Sequence[str]: ...
+    async def prune(self, filters: Filters) -> tuple[Sequence[str], int]: ...
 
 
 class Events(Protocol):
@@ -119,6 +122,7 @@ class Engine(Protocol):
     def events(self) -> Events: ...
 
     async def info(self) -> EngineInfo: ...
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage: ...
     def version(self) -> VersionInfo: ...
 
     async def ping_hint(self) -> None:

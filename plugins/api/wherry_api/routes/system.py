@@ -7,12 +7,15 @@ import logging
 
 from aiohttp import web
 
-from wherry.errors import Unsupported
+from wherry.errors import Invalid, Unsupported
 from wherry_api.call import Call
 from wherry_api.openapi import document_json
 from wherry_api.router import Route
+from wherry_api.shapes.summaries import ImageNames
 from wherry_api.shapes.system import info_json, version_json
+from wherry_api.shapes.usage import usage_json
 
+_TYPES = frozenset(["build-cache", "container", "image", "volume"])
 log = logging.getLogger("wherry.api")
 # Builder 1 is the one without BuildKit's session protocol; clients choose theirs by it.
 _PING = {
@@ -54,6 +57,21 @@ async def info(call: Call) -> web.StreamResponse:
     return call.json(info_json(await call.engine.info(), call.version))
 
 
+async def disk_usage(call: Call) -> web.StreamResponse:
+    """What images, containers and volumes take on the disk: all, or those of the types asked for."""
+    types = frozenset(call.texts("type")) or _TYPES
+    if bad := sorted(types - _TYPES):
+        raise Invalid(f"unknown object type: {', '.join(bad)}; known are {', '.join(sorted(_TYPES))}")
+    usage = await call.engine.disk_usage(types)
+    names = ImageNames(call.engine.images.list() if usage.containers else ())
+    return call.json(usage_json(usage, types, names, call.version))
+
+
+async def prune_cache(call: Call) -> web.StreamResponse:
+    """There is no build cache, and so nothing to remove; `docker system prune` asks for it."""
+    return call.json({"CachesDeleted": [], "SpaceReclaimed": 0})
+
+
 async def auth(call: Call) -> web.StreamResponse:
     """Checking credentials for an image registry takes a registry client, which this engine has not."""
     fields = await call.fields(optional=True)
@@ -74,5 +92,7 @@ ROUTES = (
     Route("HEAD", "/_ping", ping),
     Route("GET", "/version", version),
     Route("GET", "/info", info),
+    Route("GET", "/system/df", disk_usage),
+    Route("POST", "/build/prune", prune_cache),
     Route("POST", "/auth", auth),
 )

@@ -7,7 +7,7 @@ from aiohttp import web
 from wherry_api.call import Call
 from wherry_api.router import Route
 from wherry_api.shapes.volumes import read_volume, volume_json
-from wherry_engine.engine.filters import VOLUME_KEYS, parse_filters, select_volumes
+from wherry_engine.engine.filters import VOLUME_KEYS, VOLUME_PRUNE_KEYS, Filters, parse_filters, select_volumes
 
 
 async def list_volumes(call: Call) -> web.StreamResponse:
@@ -38,9 +38,19 @@ async def remove(call: Call) -> web.StreamResponse:
     return call.empty()
 
 
+async def prune(call: Call) -> web.StreamResponse:
+    """Remove those that no container refers to. Before 1.42 there was no other choice than all of them."""
+    filters = parse_filters(call.text("filters"), VOLUME_PRUNE_KEYS)
+    if call.version < (1, 42):
+        filters = Filters({**filters.values, "all": ("true",)})
+    removed, freed = await call.finish(call.engine.volumes.prune(filters))
+    return call.json({"VolumesDeleted": list(removed), "SpaceReclaimed": freed})
+
+
 ROUTES = (
     Route("GET", "/volumes", list_volumes),
     Route("POST", "/volumes/create", create),
+    Route("POST", "/volumes/prune", prune),
     Route("GET", "/volumes/{name}", inspect),
     Route("DELETE", "/volumes/{name}", remove),
 )
