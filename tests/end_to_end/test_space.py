@@ -56,7 +56,7 @@ def test_volumes_that_nobody_uses_are_counted_and_pruned(docker: list[str]) -> N
     assert run(docker, "volume", "prune", "-f")[:2] == ["Deleted Volumes:", unused]
     removed = run(docker, "volume", "prune", "-af", "--filter", "label!=keep")
     assert removed[:2] == ["Deleted Volumes:", "named"]
-    assert removed[-1].startswith("Total reclaimed space: 1.0")
+    assert removed[-1].startswith("Total reclaimed space: 1")
     assert run(docker, "volume", "ls", "-q") == ["labelled", "used"]
     assert usage(docker)["Local Volumes"]["TotalCount"] == "2"
 
