@@ -1,6 +1,6 @@
-"""Write the references in docs/ from the code: the hooks of every family and the options of every built-in driver.
+"""Write the references in docs/ from the code: the command line, the hooks of every family, the options of every driver.
 
-python -m scripts.references            write docs/hooks.md and docs/options.md
+python -m scripts.references            write docs/cli.md, docs/hooks.md and docs/options.md
 python -m scripts.references --check    only say whether they are as the code has it
 """
 
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wherry.spec.base import DriverSpec
 from wherry.toolkit.options import OptionInfo
+from wherry_cli.help import help_text
+from wherry_cli.main import GLOBAL_OPTIONS, load
+from wherry_cli.options import Option
+from wherry_cli.table import ALIASES, COMMANDS
 from wherry_engine.loader.catalog import BUILT_IN, catalog
 from wherry_engine.loader.families import FAMILIES
 from wherry_engine.loader.report import detail
@@ -82,10 +86,37 @@ def _row(info: OptionInfo) -> str:
     return f"| `{info.key}` | {default} | {meaning} |"
 
 
+def command_line() -> str:
+    """docs/cli.md: every command with its flags, as the parser knows them."""
+    parts = ["# The command line\n", NOTICE]
+    parts.append("Names, flags, output and exit codes are those of Docker's client where it has the same command.\n")
+    parts.append("## wherry\n\n```\nwherry [OPTIONS] COMMAND\n```\n")
+    parts.append(_flags(GLOBAL_OPTIONS))
+    for name in sorted(COMMANDS, key=lambda name: (" " not in name, name)):
+        command = load(name)
+        parts.append(
+            f"## wherry {name}\n\n{command.summary}\n\n```\nwherry {name} {command.usage}".rstrip() + "\n```\n"
+        )
+        if aliases := sorted(alias for alias, target in ALIASES.items() if target == name):
+            parts.append("Also: " + ", ".join(f"`wherry {alias}`" for alias in aliases) + ".\n")
+        parts.append(_flags(command.options))
+    return "\n".join(filter(None, parts))
+
+
+def _flags(options: Sequence[Option]) -> str:
+    rows = []
+    for option in sorted((option for option in options if not option.hidden), key=lambda option: option.long):
+        names = f"`-{option.short}`, " if option.short else ""
+        value = "" if option.kind == "bool" else f" {option.kind}"
+        meaning = help_text(option).replace("|", "\\|")
+        rows.append(f"| {names}`--{option.long}{value}` | {meaning} |\n")
+    return f"| flag | meaning |\n|---|---|\n{''.join(rows)}" if rows else ""
+
+
 def main(arguments: list[str]) -> int:
     """1 when --check finds a reference that is not as the code has it."""
     stale = []
-    for name, text in {"hooks.md": hooks(), "options.md": options()}.items():
+    for name, text in {"cli.md": command_line(), "hooks.md": hooks(), "options.md": options()}.items():
         path = DOCS / name
         if path.exists() and path.read_text() == text:
             continue

@@ -72,7 +72,7 @@ def _options(title: str, options: Sequence[Option]) -> str:
     width = max(map(len, heads)) + 3
     lines = [f"{title}:"]
     for head, option in heads.items():
-        first, *rest = _wrap(_text(option), _columns() - width)
+        first, *rest = _wrap(help_text(option), _columns() - width)
         lines.append(f"{head:{width}}{first}")
         lines += [" " * width + line for line in rest]
     return "\n".join(lines)
@@ -83,7 +83,8 @@ def _head(option: Option) -> str:
     return f"  {short}--{option.long}" + ("" if option.kind == "bool" else f" {option.kind}")
 
 
-def _text(option: Option) -> str:
+def help_text(option: Option) -> str:
+    """What the option does, and its default."""
     shown = option.shown or (
         ""
         if option.default in (None, "", 0, False, [])

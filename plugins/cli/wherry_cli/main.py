@@ -28,6 +28,7 @@ GLOBAL_OPTIONS = (
     Option("tlsverify", "", "bool", "Use TLS and check the engine's certificate. DOCKER_TLS_VERIFY does the same."),
     Option("version", "v", "bool", "Print the version of this client and exit."),
 )  # fmt: skip
+COMPLETE = "__complete"  # what the scripts of `wherry completion` call
 
 
 def main() -> int:
@@ -84,6 +85,10 @@ def _dispatch(values: Values, words: list[str]) -> int:
         return _help(words[1:])
     app = App(values["host"][0] if values["host"] else None, flags=values)
     try:
+        if words[0] == COMPLETE:
+            from wherry_cli.complete import complete
+
+            return complete(app, words[1:])
         return _run(app, words)
     finally:
         app.close()

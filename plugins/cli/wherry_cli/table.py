@@ -49,6 +49,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "volume ls": ("volume", "LS", "List volumes."),
     "volume prune": ("prune", "VOLUME_PRUNE", "Remove anonymous volumes that no container uses, or all of them."),
     "volume rm": ("volume", "RM", "Remove volumes."),
+    "completion": (
+        "completion",
+        "COMPLETION",
+        "Print a script that completes wherry's command lines in a shell; its first lines say where to put it.",
+    ),
     "inspect": ("inspect", "INSPECT", "Show all details of containers, images, networks and volumes."),
     "version": ("version", "VERSION", "Show the versions of this client and the engine."),
 }
