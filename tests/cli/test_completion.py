@@ -69,6 +69,8 @@ def test_an_unknown_shell_is_refused(wherry: Client) -> None:
 
 
 def test_every_argument_that_names_an_object_has_a_source() -> None:
-    wanting = {name for name in COMMANDS if re.search(r"\b(CONTAINER|IMAGE|SOURCE_IMAGE|NETWORK|VOLUME)\b", load(name).usage)}
+    wanting = {
+        name for name in COMMANDS if re.search(r"\b(CONTAINER|IMAGE|SOURCE_IMAGE|NETWORK|VOLUME)\b", load(name).usage)
+    }
     made = {"network create", "volume create", "image import"}  # their names are new ones
     assert set(ARGUMENTS) - {"completion", "image ls", "inspect"} == wanting - made

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from wherry.errors import Conflict, WherryError
 from wherry.linux import steps
 from wherry_engine.daemon.config import Config, load
+from wherry_engine.daemon.notify import notify
 from wherry_engine.daemon.services import Services
 from wherry_engine.engine.engine import Engine, Settings
 
@@ -100,7 +101,9 @@ async def _run(config: Config) -> None:
     try:
         await services.start(config)
         log.info("ready on %s", ", ".join(config.hosts))
+        notify("READY=1")
         await ending.wait()
+        notify("STOPPING=1")
         log.info("ending; containers go on running")
     finally:
         await services.stop()

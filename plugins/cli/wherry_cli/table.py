@@ -54,6 +54,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "COMPLETION",
         "Print a script that completes wherry's command lines in a shell; its first lines say where to put it.",
     ),
+    "doctor": (
+        "doctor",
+        "DOCTOR",
+        "Look whether this host has what Wherry needs, and say how to mend what it lacks. Changes nothing.",
+    ),
     "inspect": ("inspect", "INSPECT", "Show all details of containers, images, networks and volumes."),
     "version": ("version", "VERSION", "Show the versions of this client and the engine."),
 }
