@@ -92,7 +92,6 @@ HOSTS: list[tuple[dict[str, Any], str]] = [
     ({"uts_mode": "odd"}, "invalid UTS mode: odd"),
     ({"cgroupns_mode": "odd"}, "invalid cgroup namespace mode: odd"),
     ({"pid_mode": "container:x"}, "PID mode container:x is not supported yet"),
-    ({"init": True}, "an init inside the container is not supported yet"),
     ({"shm_size": -1}, "SHM size can not be less than 0"),
     ({"tmpfs": {"run": ""}}, "invalid mount path: 'run' mount path must be absolute"),
     ({"tmpfs": {"/run": "wild=1"}}, 'invalid tmpfs option ["wild" "1"]'),

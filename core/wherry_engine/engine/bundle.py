@@ -19,6 +19,7 @@ from wherry.model.containers import Container
 from wherry_engine.engine import devices, limits, security
 from wherry_engine.engine.bundle_checks import check
 from wherry_engine.engine.bundle_mounts import BundleMount, oci_mounts, root_propagation
+from wherry_engine.engine.init_program import INSIDE
 
 __all__ = ["BundleInput", "BundleMount", "check", "environment", "oci_config"]
 
@@ -43,6 +44,7 @@ class BundleInput:
     cgroups_path: str
     hostname: str
     cgroup_version: int
+    init: str = ""  # the host's program to put in front, if one is wanted
 
 
 def oci_config(given: BundleInput) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def oci_config(given: BundleInput) -> dict[str, Any]:
     config, host = given.container.config, given.container.host
     options = security.parse_options(host.security_opt or ())
     granted = security.capabilities(host)
-    mounts = oci_mounts(given.mounts, host, given.container.mounts)
+    own = (BundleMount(source=given.init, destination=INSIDE, options=("bind", "ro")),) if given.init else ()
+    mounts = oci_mounts((*own, *given.mounts), host, given.container.mounts)
     result: dict[str, Any] = {
         "ociVersion": VERSION,
         "process": _process(given, granted, options.no_new_privileges),
@@ -92,7 +95,7 @@ def _process(given: BundleInput, granted: tuple[str, ...], no_new_privileges: bo
     process: dict[str, Any] = {
         "terminal": config.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(dict.fromkeys((user.gid, *user.groups)))},
-        "args": [container.path, *container.args],
+        "args": [*((INSIDE, "--") if given.init else ()), container.path, *container.args],
         "env": environment(config.env, hostname=given.hostname or os.uname().nodename, home=user.home, tty=config.tty),
         "cwd": config.working_dir or "/",
         "capabilities": _capabilities(granted, user),

@@ -190,8 +190,6 @@ def _modes(config: Config, host: HostConfig) -> Iterator[str]:
         yield "conflicting options: hostname and the UTS mode"
     if host.network_mode == "host" and host.links:
         yield "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
-    if host.init:
-        yield "an init inside the container is not supported yet"
 
 
 def _mounts(host: HostConfig) -> Iterator[str]:

@@ -21,6 +21,7 @@ from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_mounts import mount_points
 from wherry_engine.engine.container_spec import command, random_name, settle
 from wherry_engine.engine.images import Images
+from wherry_engine.engine.init_program import find_init, wants_init
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.journal.journal import Journal
@@ -76,6 +77,8 @@ class Creator:
             networks=self._wished(spec, config, host),
         )
         await self._launcher.log_target(container)
+        if wants_init(host):
+            find_init()
         await self._check_sources(container)
         return container, warnings(image, spec, host)
 

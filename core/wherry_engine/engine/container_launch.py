@@ -23,6 +23,7 @@ from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
 from wherry_engine.engine.container_files import Folders, own_mounts, write_files
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
+from wherry_engine.engine.init_program import find_init, wants_init
 from wherry_engine.engine.processes import Launch, Processes
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.engine.runtimes import Runtimes
@@ -142,6 +143,7 @@ class Launcher:
             cgroups_path=f"{parts.cgroup_parent}/{container.id}",
             hostname=container.config.hostname,
             cgroup_version=parts.cgroup_version,
+            init=find_init() if wants_init(container.host) else "",
         )
         return oci_config(given)
 

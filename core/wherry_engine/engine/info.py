@@ -22,6 +22,7 @@ from wherry.model.system import (
 )
 from wherry_engine.engine.containers import Containers
 from wherry_engine.engine.images import Images
+from wherry_engine.engine.init_program import installed_init
 from wherry_engine.engine.ipam import DEFAULT_POOLS
 from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.loader.catalog import catalog
@@ -85,6 +86,7 @@ def engine_info(
         root=str(root),
         security_options=("name=seccomp,profile=builtin",),
         address_pools=tuple(AddressPool(base, size) for base, size in DEFAULT_POOLS),
+        init_binary=os.path.basename(installed_init()),
         warnings=warnings,
         debug=debug,
     )

@@ -1,0 +1,34 @@
+"""The init that `--init` puts in front of a container's program: it passes signals on and reaps orphans.
+
+It is a program of the host that is shown inside, and so must be linked statically: images need not have a libc.
+"""
+
+from __future__ import annotations
+
+from wherry.errors import Invalid
+from wherry.linux.programs import find
+from wherry.model.configs import HostConfig
+
+INSIDE = "/sbin/docker-init"
+PROGRAMS = ("tini-static", "docker-init", "catatonit")
+
+
+def wants_init(host: HostConfig) -> bool:
+    """Whether one is to be in front; in the host's process namespace there is one already."""
+    return bool(host.init) and host.pid_mode != "host"
+
+
+def installed_init() -> str:
+    """The host's program; "" if it has none."""
+    return next(filter(None, map(find, PROGRAMS)), "")
+
+
+def find_init() -> str:
+    """The host's program. Raises `Invalid` if it has none."""
+    path = installed_init()
+    if not path:
+        raise Invalid(
+            f"--init needs an init program on this host, one of {', '.join(PROGRAMS)}: install one "
+            "(apt-get install tini), or run the container without --init"
+        )
+    return path
