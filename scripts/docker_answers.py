@@ -72,7 +72,7 @@ class Daemon:
         if operation is not None and status < 300:
             for instance in instances(operation, status, answer):
                 self.seen[operation.key][instance.place].append(instance.names)
-        elif status >= 500 and status != 503:
+        elif status == 500:
             self.faults.append(f"{method} {path}: {status} {answer!r}")
 
 

@@ -27,7 +27,10 @@ SCHEMAS = (
 )
 
 # What any operation may answer; the paths' files list the rest.
-COMMON_RESPONSES = {"400": "BadRequest", "500": "Fault"}
+COMMON_RESPONSES = {
+    status: {"$ref": f"#/components/responses/{name}"}
+    for status, name in {"400": "BadRequest", "500": "Fault", "501": "Unsupported", "503": "Unavailable"}.items()
+}
 
 
 @cache
@@ -41,8 +44,8 @@ def document() -> dict[str, Any]:
     for item in whole["paths"].values():
         for operation in item.values():
             responses = operation["responses"]
-            for status, name in COMMON_RESPONSES.items():
-                responses.setdefault(status, {"$ref": f"#/components/responses/{name}"})
+            for status, answer in COMMON_RESPONSES.items():
+                responses.setdefault(status, answer)
             operation["responses"] = dict(sorted(responses.items()))
     return whole
 

@@ -53,7 +53,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
         yield from (f"The body is {' or '.join(kinds)}.", "")
     yield from ("| status | answer | |", "|---|---|---|")
     for status, answer in operation["responses"].items():
-        if status in COMMON_RESPONSES:  # the preface tells of them
+        if answer == COMMON_RESPONSES.get(status):  # the preface tells of them
             continue
         yield f"| {status} | {_answer(resolve(answer))} | {_cell(resolve(answer)['description'])} |"
     yield ""

@@ -1,0 +1,101 @@
+"""Each documented operation, asked of a real engine: its answers are as documented and have what dockerd's have.
+
+The requests are those that were sent to dockerd when its answers were recorded, and a few that it was not asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from scripts import docker_requests as requests
+from scripts.docker_answers import Daemon
+from scripts.engine import Engine, workplace
+from tests.api import openapi_checks as checks
+
+from wherry.testing.ledger import become_subreaper, reap_orphans
+from wherry_api.openapi import document, operations
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
+
+# Operations of which this engine has no good answer to give.
+REFUSED = re.compile(r"GET /(swarm|nodes|services|tasks|secrets|configs)(/|$)|GET /plugins/\{name\}/json|POST /auth")
+# What dockerd shows in some cases, of features that are missing here.
+NOT_YET = {"State.Health", "HostConfig.Init", "HostConfig.Runtime"}
+
+
+class Walk(Daemon):
+    """A client of a real engine that judges each answer and remembers what was asked with success."""
+
+    good: set[str]
+
+    def _note(self, method: str, path: str, status: int, answer: bytes) -> None:
+        super()._note(method, path, status, answer)
+        self.faults += checks.missing_properties(method, path, answer, status)
+        operation = checks.find(method, path)
+        if operation is not None and status < 400:
+            self.good.add(operation.key)
+
+
+@pytest.fixture(scope="module")
+def walk() -> Iterator[Walk]:
+    """All requests were made of an engine, which has ended since."""
+    become_subreaper()
+    with workplace() as where:
+        engine = Engine(where)
+        walk = Walk(where.socket)
+        walk.good = set()
+        try:
+            go(walk)
+            engine.stop()
+        except BaseException:
+            engine.discard()
+            raise
+    yield walk
+    reap_orphans()
+
+
+def go(walk: Walk) -> None:
+    requests.system_requests(walk)
+    requests.image_requests(walk)
+    requests.network_requests(walk)
+    requests.volume_requests(walk)
+    requests.container_requests(walk, health=False)
+    more_requests(walk)
+    requests.removal_requests(walk)
+    for method, path in operations():
+        if "{" not in path:
+            continue
+        walk.ask(method, re.sub(r"\{\w+\}", "nosuch", path), {} if method == "POST" else None)
+
+
+def more_requests(walk: Walk) -> None:
+    """What dockerd was not asked when its answers were recorded."""
+    assert walk.ask("GET", "/v1.41/openapi.json") == walk.ask("GET", "/openapi.json") == document()
+    found = dict(requests.SPECS["found"])
+    found["HostConfig"] = {name: value for name, value in found["HostConfig"].items() if name != "Init"}
+    walk.ask("POST", "/containers/create?name=other", found)
+    walk.ask("GET", "/containers/other/json")
+    walk.ask("POST", "/networks/plain/connect", {"Container": "other"})
+    walk.ask("POST", "/networks/plain/disconnect", {"Container": "other"})
+    walk.ask("DELETE", "/containers/other")
+    walk.ask("POST", "/containers/short/attach?logs=1&stdout=1")
+    walk.ask("POST", "/images/create?fromImage=localhost:1/nosuch")
+
+
+def test_every_answer_is_as_documented_and_has_what_dockerd_has(walk: Walk) -> None:
+    assert not sorted(set(walk.faults))
+
+
+def test_every_operation_is_answered(walk: Walk) -> None:
+    asked = {f"{method} {path}" for method, path in operations()}
+    assert not sorted(key for key in asked - walk.good if not REFUSED.match(key))
+
+
+def test_what_dockerd_shows_in_some_cases_is_shown(walk: Walk) -> None:
+    seen = {
+        key: {checks.join(place, name) for place, sets in places.items() for names in sets for name in names}
+        for key, places in walk.seen.items()
+    }
+    assert not [line for line in checks.never_shown(seen) if line.split(": ")[1].partition(" ")[0] not in NOT_YET]
