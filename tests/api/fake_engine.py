@@ -23,6 +23,7 @@ from wherry.model.usage import ContainerUsage, DiskUsage, ImageUsage, VolumeUsag
 from wherry.model.volumes import VolumeRecord, VolumeSpec
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.filters import Filters
+from wherry_engine.loader.report import PluginRow
 
 IMAGE = "sha256:" + "ab" * 32
 
@@ -377,6 +378,13 @@ class FakeEngine:
             cpus=2, memory_total=8 << 30, root="/var/lib/wherry", firewall="nftables", warnings=("a warning",),
             kernel_version="6.1", operating_system="Debian", security_options=("name=seccomp,profile=builtin",),
         )  # fmt: skip
+
+    async def plugins(self) -> Sequence[PluginRow]:
+        return [
+            PluginRow(
+                family="storage", name="mem", version="1.0", distribution="acme", state="failed", reason="it is broken"
+            )
+        ]
 
     def version(self) -> VersionInfo:
         """With one component."""

@@ -98,10 +98,17 @@ def test_only_trusted_observers_are_loaded_and_bad_ones_reported(site: Site) -> 
     site.install("acme-exit", {"exit": "acme_exit:Audit"}, group=group, acme_exit="raise SystemExit(2)\n")
     site.install("acme-dict", {"dict": "builtins:dict"}, group=group)
     reports: list[str] = []
-    assert load_observers((), reports.append) is None
-    observe = load_observers(("acme-audit", "acme-exit", "acme-dict"), reports.append)
-    assert observe is not None
-    observe(DriverCall(family="log", driver="x", hook="stop", arguments={}, seconds=0.0, error=None))
+    untrusted = load_observers((), reports.append)
+    assert untrusted.observe is None
+    assert untrusted.states["observer", "audit"].reason == "trusted-plugins does not name acme-audit"
+    found = load_observers(("acme-audit", "acme-exit", "acme-dict"), reports.append)
+    assert {name: state.state for (_, name), state in found.states.items()} == {
+        "audit": "loaded",
+        "dict": "failed",
+        "exit": "failed",
+    }
+    assert found.observe is not None
+    found.observe(DriverCall(family="log", driver="x", hook="stop", arguments={}, seconds=0.0, error=None))
     import acme_audit  # type: ignore[import-not-found]
 
     assert acme_audit.seen == ["stop"]

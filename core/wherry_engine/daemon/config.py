@@ -60,6 +60,7 @@ class Config:
     tlskey: Path = CERTIFICATES / "key.pem"
     drivers: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # CONFIG of drivers, by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution that owns a name, by "family/name"
+    trusted: tuple[str, ...] = ()  # distributions whose observers may run in the engine
 
     @property
     def listening(self) -> Listening:
@@ -90,6 +91,7 @@ KEYS: dict[str, tuple[str, type]] = {
     "tlskey": ("tlskey", str),
     "drivers": ("drivers", dict),
     "preferred-distributions": ("preferred", dict),
+    "trusted-plugins": ("trusted", list),
 }
 
 
@@ -177,8 +179,9 @@ def load(arguments: Sequence[str]) -> Config:
     for key in ("data_root", "exec_root", "pidfile", "tlscacert", "tlscert", "tlskey"):
         if key in merged:
             merged[key] = Path(merged[key]).absolute()
-    if "hosts" in merged:
-        merged["hosts"] = tuple(merged["hosts"])
+    for key in ("hosts", "trusted"):
+        if key in merged:
+            merged[key] = tuple(merged[key])
     config = Config(**merged)
     if config.log_level not in LEVELS:
         raise Invalid(f"log-level {config.log_level!r} is unknown; use one of {', '.join(LEVELS)}")

@@ -88,6 +88,7 @@ async def _run(config: Config) -> None:
         bip=config.bip,
         driver_configs=config.drivers,
         preferred=config.preferred,
+        trusted=config.trusted,
         environment={name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ},
         debug=config.debug,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any, TypeVar
 
 import attrs
 
-from wherry.errors import Failed, WherryError
+from wherry.errors import Failed, Unsupported, WherryError
 from wherry.linux.steps import step
 from wherry.spec.base import Context, DriverSpec
 from wherry.spec.observer import DriverCall
+from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver, load_driver
+from wherry_engine.loader.report import DEGRADED, FAILED, LOADED, UNSUPPORTED, DriverState
 from wherry_engine.work import DEADLINE, Late, Pool
 
 S = TypeVar("S", bound=DriverSpec)
@@ -41,7 +44,10 @@ class Drivers:
         self._places = places
         self._loaded: dict[tuple[str, str], Driver[Any]] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
-        self.failures: dict[tuple[str, str], str] = {}
+        self._failures: dict[tuple[str, str], DriverState] = {}
+        self._late: dict[
+            tuple[str, str], dict[asyncio.Future[Any], str]
+        ] = {}  # calls past their deadline, with their text
 
     async def get(self, spec: type[S], name: str) -> Driver[S]:
         """The driver, loaded if need be. Raises `DriverError` or `Unsupported`; the reason is kept for reports."""
@@ -50,10 +56,13 @@ class Drivers:
             pool = self._pools.setdefault(key, Pool(f"{spec.FAMILY} driver {name}"))
             try:
                 driver = await pool.run("driver.load", lambda: self._load(spec, name))
-            except WherryError as error:
-                self.failures[key] = error.text
+            except UnknownDriver:
                 raise
-            self.failures.pop(key, None)
+            except WherryError as error:
+                state = UNSUPPORTED if isinstance(error, Unsupported) else FAILED
+                self._failures[key] = DriverState(state, error.text)
+                raise
+            self._failures.pop(key, None)
             self._loaded.setdefault(key, driver)
         return self._loaded[key]
 
@@ -71,12 +80,14 @@ class Drivers:
 
     async def call(self, where: str, driver: Driver[S], function: Callable[[S], T], deadline: float = DEADLINE) -> T:
         """`function(driver.hook)` in the driver's pool, as step `where`. Anything it raises names step and driver."""
-        label = f"{driver.spec.FAMILY} driver {driver.name}"
+        key, label = (driver.spec.FAMILY, driver.name), f"{driver.spec.FAMILY} driver {driver.name}"
         try:
-            return await self._pools[driver.spec.FAMILY, driver.name].run(
-                where, lambda: function(driver.hook), deadline
-            )
-        except (Late, WherryError):
+            return await self._pools[key].run(where, lambda: function(driver.hook), deadline)
+        except Late as late:
+            self._late.setdefault(key, {})[late.pending] = late.text
+            late.pending.add_done_callback(self._late[key].pop)
+            raise
+        except WherryError:
             raise
         except OSError as error:
             raise Failed(f"{where}: {label}: {error}") from error
@@ -84,13 +95,13 @@ class Drivers:
             log.exception("%s has a bug", label)
             raise Failed(f"{where}: {label} failed unexpectedly: {type(error).__name__}: {error}") from error
 
-    def state(self, family: str, name: str) -> tuple[str, str]:
-        """(state, reason) for reports: loaded, failed, or not loaded."""
-        if (family, name) in self._loaded:
-            return "loaded", ""
-        if (family, name) in self.failures:
-            return "failed", self.failures[family, name]
-        return "not loaded", ""
+    def states(self) -> dict[tuple[str, str], DriverState]:
+        """What is to be said of each driver that was ever asked for, by family and name."""
+        found = dict(self._failures)
+        for key in self._loaded:
+            late = list(self._late.get(key, {}).values())
+            found[key] = DriverState(DEGRADED, "; ".join(late)) if late else DriverState(LOADED)
+        return found
 
     def close(self) -> None:
         """End the pools."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -18,7 +18,6 @@ from wherry.model.containers import Container
 from wherry.model.names import new_id
 from wherry.model.system import EngineInfo, VersionInfo
 from wherry.model.usage import DiskUsage
-from wherry.spec.observer import DriverCall
 from wherry.spec.storage import StorageDriver
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
@@ -42,8 +41,11 @@ from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_engine.engine.volumes import Volumes
 from wherry_engine.journal.journal import Journal
 from wherry_engine.loader.load import Driver
+from wherry_engine.loader.observe import Observers, load_observers
+from wherry_engine.loader.report import FAILED, PluginRow, rows
 from wherry_engine.state.codec import decode, encode
 from wherry_engine.state.database import Change, Database
+from wherry_engine.work import Pool
 
 FOLDERS = ("containers", "mounts", "volume-mounts", "images/blobs/sha256", "images/tmp")
 
@@ -63,7 +65,7 @@ class Settings:
     driver_configs: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution, by "family/name"
     environment: Mapping[str, str] = attrs.field(factory=dict)  # of the supervisor
-    observer: Callable[[DriverCall], None] | None = None
+    trusted: Sequence[str] = ()  # distributions whose observers may run in the engine
     debug: bool = False
 
 
@@ -90,6 +92,7 @@ class Engine:
         self._database = Database(settings.data_root / "wherry.db")
         self._journal = Journal(self._database)
         self.instance = await self._instance()
+        self._observers = await self._load_observers()
         self.drivers = Drivers(
             Places(
                 data_root=settings.data_root,
@@ -97,7 +100,7 @@ class Engine:
                 instance=self.instance,
                 configs=settings.driver_configs,
                 preferred=settings.preferred,
-                observer=settings.observer,
+                observer=self._observers.observe,
             )
         )
         self._storage = await self.drivers.get(StorageDriver, settings.storage_driver)
@@ -106,6 +109,14 @@ class Engine:
         )
         self._compose(self._storage)
         await self._recover()
+
+    async def _load_observers(self) -> Observers:
+        """The trusted ones. Their import runs foreign code, so it gets a thread and a deadline."""
+        pool, trusted = Pool("observers", 1), self._settings.trusted
+        try:
+            return await pool.run("engine.observers.load", lambda: load_observers(trusted, log.error))
+        finally:
+            pool.close()
 
     def _make_roots(self) -> None:
         """Folders, and the data root as a mount of its own that is shared: mounts in it reach every namespace of ours."""
@@ -243,9 +254,14 @@ class Engine:
             containers=self.containers,
             images=self.images,
             runtimes=self._runtimes,
-            warnings=tuple(f"{f} driver {n}: {reason}" for (f, n), reason in self.drivers.failures.items()),
+            faults=tuple(state.reason for state in self.drivers.states().values() if state.state == FAILED),
             debug=settings.debug,
         )
+
+    async def plugins(self) -> Sequence[PluginRow]:
+        """Every installed driver and observer, with what became of it here."""
+        states = {**self.drivers.states(), **self._observers.states}
+        return await asyncio.to_thread(rows, states, self._settings.preferred)
 
     async def _storage_status(self) -> tuple[tuple[str, str], ...]:
         if not self._storage.has("status"):

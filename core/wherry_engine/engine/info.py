@@ -25,7 +25,8 @@ from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import installed_init
 from wherry_engine.engine.ipam import DEFAULT_POOLS
 from wherry_engine.engine.runtimes import Runtimes
-from wherry_engine.loader.catalog import catalog
+from wherry_engine.loader.catalog import catalog, group_of
+from wherry_engine.loader.families import FAMILIES
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -54,10 +55,11 @@ def version_info(runtimes: Runtimes) -> VersionInfo:
 
 def engine_info(
     *, instance: str, root: Path, storage_driver: str, storage_status: tuple[tuple[str, str], ...], log_driver: str,
-    default_runtime: str, containers: Containers, images: Images, runtimes: Runtimes, warnings: tuple[str, ...],
+    default_runtime: str, containers: Containers, images: Images, runtimes: Runtimes, faults: tuple[str, ...],
     debug: bool,
 ) -> EngineInfo:  # fmt: skip
-    """The engine and its host, now. Reads only /proc, /etc/os-release and what is in memory."""
+    """The engine and its host, now; `faults` of drivers are warned of. Reads only /proc, /sys and what is in memory."""
+    limits, forwarding = _limits(), Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
     release = _os_release()
     probed = runtimes.probed()
     return EngineInfo(
@@ -81,13 +83,13 @@ def engine_info(
         architecture=platform.machine(),
         cpus=os.cpu_count() or 1,
         memory_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        limits=_limits(),
-        ipv4_forwarding=Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1",
+        limits=limits,
+        ipv4_forwarding=forwarding,
         root=str(root),
         security_options=("name=seccomp,profile=builtin",),
         address_pools=tuple(AddressPool(base, size) for base, size in DEFAULT_POOLS),
         init_binary=os.path.basename(installed_init()),
-        warnings=warnings,
+        warnings=tuple(f"WARNING: {text}" for text in (*_lacking(limits, forwarding), *faults)),
         debug=debug,
     )
 
@@ -101,7 +103,9 @@ def _counts(containers: Containers, images: Images) -> Counts:
 def _plugins() -> PluginNames:
     names: dict[str, set[str]] = {}
     for entry in catalog():
-        names.setdefault(entry.family, set()).add(entry.name)
+        spec = FAMILIES.get(entry.family)
+        if spec is not None and entry.driver_group == group_of(spec.FAMILY, spec.MAJOR):
+            names.setdefault(entry.family, set()).add(entry.name)
     of = {family: tuple(sorted(names.get(family, ()))) for family in ("storage", "network", "volume", "log")}
     return PluginNames(storage=of["storage"], network=of["network"], volume=of["volume"], log=of["log"])
 
@@ -120,6 +124,20 @@ def _limits() -> Limits:
         pids="pids" in has,
         oom_kill_disable=first and "memory" in has,
     )
+
+
+def _lacking(limits: Limits, forwarding: bool) -> list[str]:
+    """What this host cannot limit or do, in the words that Docker's clients print."""
+    able = {
+        "No memory limit support": limits.memory,
+        "No swap limit support": limits.swap,
+        "No cpu cfs quota support": limits.cpu_quota,
+        "No cpu cfs period support": limits.cpu_period,
+        "No cpu shares support": limits.cpu_shares,
+        "No cpuset support": limits.cpuset,
+        "IPv4 forwarding is disabled": forwarding,
+    }
+    return [text for text, can in able.items() if not can]
 
 
 def _os_release() -> dict[str, str]:

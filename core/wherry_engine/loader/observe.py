@@ -13,6 +13,7 @@ import pluggy
 
 from wherry.spec.observer import DriverCall, Observer
 from wherry_engine.loader.catalog import Entry, catalog, entry_point_of
+from wherry_engine.loader.report import FAILED, LOADED, NOT_LOADED, DriverState
 
 Observe = Callable[[DriverCall], None]
 MASK = "(hidden)"
@@ -80,28 +81,42 @@ def guarded(observers: Sequence[tuple[str, Observer]], report: Callable[[str], N
     return observe
 
 
-def load_observers(trusted: Container[str], report: Callable[[str], None]) -> Observe | None:
-    """Load the observers of trusted distributions, for `load_driver(observer=...)`; None if there is none.
+@attrs.frozen
+class Observers:
+    """The loaded observers as one function, for `load_driver(observer=...)`, and what became of each that is installed."""
 
-    One that cannot be loaded is reported and left out. An observer runs inside the engine, hence the trust.
+    observe: Observe | None = None
+    states: Mapping[tuple[str, str], DriverState] = attrs.field(factory=dict)
+
+
+def load_observers(trusted: Container[str], report: Callable[[str], None]) -> Observers:
+    """Load the observers of trusted distributions. One that cannot be loaded is reported and left out.
+
+    An observer runs inside the engine, hence the trust.
     """
     loaded: list[tuple[str, Observer]] = []
+    states: dict[tuple[str, str], DriverState] = {}
     for entry in catalog():
-        if entry.family == "observer" and not entry.shadowed and entry.distribution in trusted:
-            observer = _load(entry, report)
-            if observer is not None:
-                loaded.append((f"{entry.name!r} of {entry.distribution}", observer))
-    return guarded(loaded, report) if loaded else None
+        if entry.family != "observer" or entry.shadowed:
+            continue
+        key, title = (entry.family, entry.name), f"{entry.name!r} of {entry.distribution}"
+        if entry.distribution not in trusted:
+            states[key] = DriverState(NOT_LOADED, f"trusted-plugins does not name {entry.distribution}")
+            continue
+        found = _load(entry)
+        if isinstance(found, str):
+            states[key] = DriverState(FAILED, found)
+            report(f"observer {title} failed to load: {found}")
+        else:
+            states[key] = DriverState(LOADED)
+            loaded.append((title, found))
+    return Observers(guarded(loaded, report) if loaded else None, states)
 
 
-def _load(entry: Entry, report: Callable[[str], None]) -> Observer | None:
+def _load(entry: Entry) -> Observer | str:
+    """The observer, or what is wrong with it."""
     try:
         instance = entry_point_of(entry).load()()
     except BaseException as error:  # the border to foreign code, as above
-        cause = f"{type(error).__name__}: {error}"
-    else:
-        if isinstance(instance, Observer):
-            return instance
-        cause = f"{entry.value} does not make an Observer"
-    report(f"observer {entry.name!r} of {entry.distribution} failed to load: {cause}")
-    return None
+        return f"{type(error).__name__}: {error}"
+    return instance if isinstance(instance, Observer) else f"{entry.value} does not make an Observer"

@@ -13,12 +13,16 @@ from wherry.toolkit.options import OptionInfo, describe
 from wherry_engine.loader.catalog import Entry, UnknownDriver, catalog
 
 NOT_LOADED = "not loaded"
+LOADED = "loaded"
+FAILED = "failed"
+UNSUPPORTED = "unsupported"  # on this host
+DEGRADED = "degraded"  # a call of it has not returned
 SHADOWED = "shadowed"
 
 
 @attrs.frozen
 class DriverState:
-    """The engine's last word on a driver: "loaded", "failed", "skipped" (this host), "degraded", and why."""
+    """The engine's last word on a driver: one of the states above, and why."""
 
     state: str
     reason: str = ""
@@ -58,9 +62,11 @@ class PluginDetail:
     options: Mapping[str, tuple[OptionInfo, ...]]
 
 
-def rows(states: Mapping[tuple[str, str], DriverState] | None = None) -> list[PluginRow]:
-    """Every installed driver, from metadata; `states` are the engine's, by (family, name)."""
-    return [_row(entry, (states or {}).get((entry.family, entry.name))) for entry in catalog()]
+def rows(
+    states: Mapping[tuple[str, str], DriverState] | None = None, preferred: Mapping[str, str] | None = None
+) -> list[PluginRow]:
+    """Every installed driver, from metadata; `states` are the engine's, by (family, name); `preferred` as in `catalog`."""
+    return [_row(entry, (states or {}).get((entry.family, entry.name))) for entry in catalog(preferred)]
 
 
 def _row(entry: Entry, known: DriverState | None) -> PluginRow:

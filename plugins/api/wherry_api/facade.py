@@ -20,6 +20,7 @@ from wherry.model.system import EngineInfo, VersionInfo
 from wherry.model.usage import DiskUsage
 from wherry.model.volumes import VolumeRecord, VolumeSpec
 from wherry_engine.engine.filters import Filters
+from wherry_engine.loader.report import PluginRow
 
 
 class HostFiles(Protocol):
@@ -123,6 +124,7 @@ class Engine(Protocol):
 
     async def info(self) -> EngineInfo: ...
     async def disk_usage(self, kinds: Collection[str]) -> DiskUsage: ...
+    async def plugins(self) -> Sequence[PluginRow]: ...
     def version(self) -> VersionInfo: ...
 
     async def ping_hint(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 METHODS = ("get", "head", "post", "put", "delete")
-PATHS = ("system", "containers", "images", "networks", "volumes", "plugins", "swarm")
+PATHS = ("system", "containers", "images", "networks", "volumes", "plugins", "swarm", "wherry")
 SCHEMAS = (
     "common",
     "system",
@@ -24,6 +24,7 @@ SCHEMAS = (
     "volumes",
     "plugins",
     "cluster",
+    "wherry",
 )
 
 # What any operation may answer; the paths' files list the rest.

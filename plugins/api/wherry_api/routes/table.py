@@ -13,6 +13,7 @@ from wherry_api.routes import (
     swarm,
     system,
     volumes,
+    wherry,
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -25,4 +26,5 @@ ROUTES: tuple[Route, ...] = (
     *volumes.ROUTES,
     *plugins.ROUTES,
     *swarm.ROUTES,
+    *wherry.ROUTES,
 )

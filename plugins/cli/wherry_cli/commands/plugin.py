@@ -1,4 +1,7 @@
-"""wherry plugin ls and inspect: the drivers installed here. They need no engine, and alone may import its loader."""
+"""wherry plugin ls and inspect: the installed drivers. They need no engine, and alone may import its loader.
+
+An engine that answers knows what became of its drivers; without one, they are those installed here, and not loaded.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,30 @@ from wherry_cli.output.listing import Listing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from wherry_engine.loader.report import PluginDetail
+    from wherry_engine.loader.report import PluginDetail, PluginRow
+
+
+def _rows(app: App) -> Sequence[PluginRow]:
+    """The engine's list, or that of this installation where no engine of ours answers."""
+    from wherry_client.errors import ApiError, CannotConnect
+    from wherry_engine.loader.report import PluginRow, rows
+
+    try:
+        answer = app.client.call("GET", "/wherry/plugins")
+    except CannotConnect:
+        return rows()
+    except ApiError as error:
+        if error.status == 404:  # another engine's daemon
+            return rows()
+        raise
+    return [PluginRow(**{name.lower(): value for name, value in item.items()}) for item in answer]
 
 
 def _ls(app: App, values: Values, arguments: list[str]) -> int:
-    from wherry_engine.loader.report import rows
-
-    found = rows()
+    found = _rows(app)
     app.write(LISTING.render(found, format=values["format"], quiet=values["quiet"]))
     return 0
 
@@ -29,16 +47,20 @@ def _inspect(app: App, values: Values, arguments: list[str]) -> int:
     from wherry_cli.output.jsontext import compact
     from wherry_engine.loader.report import detail, find
 
+    known = {(row.family, row.name, row.distribution): row for row in _rows(app)}
+
     def details(name: str) -> str:
         try:
-            return compact(as_json(detail(find(name))))
+            entry = find(name)
+            row = known.get((entry.family, entry.name, entry.distribution))
+            return compact(as_json(detail(entry), row.state if row else "not loaded", row.reason if row else ""))
         except WherryError as error:
             raise CliError(f"Error: {error.text}") from None
 
     return show(app, arguments, values["format"], details)
 
 
-def as_json(found: PluginDetail) -> dict[str, Any]:
+def as_json(found: PluginDetail, state: str, reason: str) -> dict[str, Any]:
     """What inspect shows of a driver, in the API's spelling."""
     entry = found.entry
     return {
@@ -46,6 +68,8 @@ def as_json(found: PluginDetail) -> dict[str, Any]:
         "Name": entry.name,
         "Version": entry.version,
         "Distribution": entry.distribution,
+        "State": state,
+        "Reason": reason,
         "Class": entry.value,
         "Summary": found.summary,
         "Features": list(found.features),
