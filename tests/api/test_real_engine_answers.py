@@ -64,15 +64,18 @@ def go(walk: Walk) -> None:
     requests.container_requests(walk, health=False)
     more_requests(walk)
     requests.removal_requests(walk)
+    walk.ask("POST", "/volumes/create", {})
     for method, path in operations():
-        if "{" not in path:
-            continue
-        walk.ask(method, re.sub(r"\{\w+\}", "nosuch", path), {} if method == "POST" else None)
+        if path.endswith("/prune"):
+            walk.ask(method, path)
+        elif "{" in path:
+            walk.ask(method, re.sub(r"\{\w+\}", "nosuch", path), {} if method == "POST" else None)
 
 
 def more_requests(walk: Walk) -> None:
     """What dockerd was not asked when its answers were recorded."""
     walk.ask("GET", "/wherry/plugins")
+    walk.ask("GET", "/system/df")
     assert walk.ask("GET", "/v1.41/openapi.json") == walk.ask("GET", "/openapi.json") == document()
     found = dict(requests.SPECS["found"])
     found["HostConfig"] = {name: value for name, value in found["HostConfig"].items() if name != "Init"}
