@@ -13,6 +13,7 @@ import attrs
 from wherry.errors import Conflict, Invalid, NotFound, NotModified
 from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, State
+from wherry.model.findings import Finding
 from wherry.model.images import History, Image, ImageRecord, Removal
 from wherry.model.logs import LogQuery, Record
 from wherry.model.names import new_id
@@ -378,6 +379,12 @@ class FakeEngine:
             cpus=2, memory_total=8 << 30, root="/var/lib/wherry", firewall="nftables", warnings=("a warning",),
             kernel_version="6.1", operating_system="Debian", security_options=("name=seccomp,profile=builtin",),
         )  # fmt: skip
+
+    async def check(self) -> Sequence[Finding]:
+        return [Finding(kind="mount", object="/m", text="nothing needs it", mend="unmount it")]
+
+    async def repair(self) -> Sequence[Finding]:
+        return [attrs.evolve(each, mended=True) for each in await self.check()]
 
     async def plugins(self) -> Sequence[PluginRow]:
         return [

@@ -76,6 +76,7 @@ def more_requests(walk: Walk) -> None:
     """What dockerd was not asked when its answers were recorded."""
     walk.ask("GET", "/wherry/plugins")
     walk.ask("GET", "/system/df")
+    assert walk.ask("GET", "/wherry/check") == walk.ask("POST", "/wherry/repair") == []
     assert walk.ask("GET", "/v1.41/openapi.json") == walk.ask("GET", "/openapi.json") == document()
     found = dict(requests.SPECS["found"])
     found["HostConfig"] = {name: value for name, value in found["HostConfig"].items() if name != "Init"}

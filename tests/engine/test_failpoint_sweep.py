@@ -28,6 +28,17 @@ LAB = Path(__file__).with_name("sweep_lab.py")
 # Steps that the engine's life passes outside the operations that are swept here, each with the test that reaches it.
 ELSEWHERE = {
     "api.listen": "tests/api/test_listeners.py",
+    # A check repairs what is left behind, and leaves no state that a failed step of it could spoil.
+    "check.look": "tests/ledger/test_system_check.py",
+    "check.mend": "tests/ledger/test_system_check.py",
+    "check.snapshots": "tests/ledger/test_system_check.py",
+    "check.snapshot.remove": "tests/ledger/test_system_check.py",
+    "check.volumes": "tests/ledger/test_system_check.py",
+    "check.networks": "tests/ledger/test_system_check.py",
+    "check.endpoints": "tests/ledger/test_system_check.py",
+    "check.network.delete": "tests/ledger/test_system_check.py",
+    "check.endpoint.detach": "tests/ledger/test_system_check.py",
+    "check.rules": "tests/ledger/test_system_check.py",
     "daemon.claim": "tests/end_to_end/test_demo.py",
     "daemon.pidfile": "tests/end_to_end/test_demo.py",
     "daemon.pidfile.remove": "tests/end_to_end/test_demo.py",

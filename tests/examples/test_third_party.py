@@ -85,6 +85,7 @@ def test_a_third_partys_storage_driver_runs_containers(site: Path, host_ledger: 
             wherry("rm", "-f", "writer")
             wherry("rmi", "busybox")
         assert not where.audit.read_text()
+        assert "go on running" not in where.log.read_text()  # none runs any more
 
 
 def test_without_the_package_the_engine_says_what_is_missing(tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ class NetworkDriver(DriverSpec):
         raise NotImplementedError
 
     @spec
+    def differences(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> Sequence[str]:
+        """Optional: which rules and links of networks on this host are not as this state says, each in words. Changes nothing.
+
+        `reconcile` with the same arguments must leave none of them.
+        """
+        raise NotImplementedError
+
+    @spec
     def set_peers(self, network_id: str, peers: Sequence[tuple[str, str, str]]) -> None:
         """Optional, multi-host: make exactly these (address, mac, node address) reachable."""
         raise NotImplementedError

@@ -105,7 +105,8 @@ async def _run(config: Config) -> None:
         notify("READY=1")
         await ending.wait()
         notify("STOPPING=1")
-        log.info("ending; containers go on running")
+        running = sum(container.running for container in engine.containers.list())
+        log.info("ending%s", f"; {running} containers go on running" if running else "")
     finally:
         await services.stop()
         await engine.stop()

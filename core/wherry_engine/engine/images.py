@@ -92,6 +92,14 @@ class Images:
         """The chain ids that images need, but for the image of this id."""
         return {chain for image in self.table if image.id != without for chain in image.chain_ids}
 
+    def blobs(self) -> set[str]:
+        """The names of the files in the store that images need."""
+        return {image.id.partition(":")[2] for image in self.table}
+
+    def layers(self) -> set[str]:
+        """The chain ids of the layers that are recorded."""
+        return {layer.chain_id for layer in self._layers.table}
+
     def layer_sizes(self, image: Image) -> Sequence[int]:
         """Bytes of each layer, base first, without what it shares with its parents."""
         layers = [self._layers.table.get(chain) for chain in image.chain_ids]

@@ -240,7 +240,7 @@ class Networks:
             if not any(network.name == name for network in self.table):
                 await self._predefine(name, bip)
         for name in sorted({network.spec.driver for network in self.table}):
-            await self._reconcile(name, endpoints)
+            await self.reconcile(name, endpoints)
 
     async def _predefine(self, name: str, bip: str) -> None:
         driver = await self._drivers.get(NetworkDriver, name)
@@ -259,12 +259,26 @@ class Networks:
         record = await self._complete(record, driver)
         await self._database.commit(self.table.put(record))
 
-    async def _reconcile(self, name: str, endpoints: Sequence[tuple[str, EndpointState]]) -> None:
+    def _networks_of(self, driver: Driver[NetworkDriver]) -> tuple[Network, ...]:
+        """As the driver sees them."""
+        return tuple(self.view(network, driver) for network in self.table if network.spec.driver == driver.name)
+
+    async def differences(self, name: str, endpoints: Sequence[tuple[str, EndpointState]]) -> Sequence[str]:
+        """What of a driver's rules is not as recorded, in words; nothing from a driver that cannot tell."""
         driver = await self._drivers.get(NetworkDriver, name)
-        records = [network for network in self.table if network.spec.driver == name]
-        networks = [self.view(record, driver) for record in records]
-        ids = {record.id for record in records}
-        states = [state for network_id, state in endpoints if network_id in ids]
+        networks = self._networks_of(driver)
+        states = _states_in(networks, endpoints)
+        if not driver.has("differences"):
+            return ()
+        return await self._drivers.call(
+            "check.rules", driver, lambda hook: hook.differences(networks=networks, endpoints=states)
+        )
+
+    async def reconcile(self, name: str, endpoints: Sequence[tuple[str, EndpointState]]) -> None:
+        """Bring a driver's rules and links to the recorded state; `endpoints` as in `start`."""
+        driver = await self._drivers.get(NetworkDriver, name)
+        networks = self._networks_of(driver)
+        states = _states_in(networks, endpoints)
         if driver.has("reconcile"):
             await self._drivers.call(
                 "network.reconcile", driver, lambda hook: hook.reconcile(networks=networks, endpoints=states)
@@ -281,6 +295,11 @@ class Networks:
         """Take everything of ours off the host, when no container is left; the records stay."""
         for record in self.list():
             await self._delete(record)
+
+
+def _states_in(networks: Sequence[Network], endpoints: Sequence[tuple[str, EndpointState]]) -> list[EndpointState]:
+    ids = {network.id for network in networks}
+    return [state for network_id, state in endpoints if network_id in ids]
 
 
 def bip_pool(text: str) -> IpamPool:

@@ -77,6 +77,7 @@ class Journal:
         self._database = database
         self._finishes: dict[str, Finish] = {}
         self._late: set[asyncio.Task[None]] = set()
+        self._running: set[str] = set()  # intents whose operation is under way in this engine
 
     def register(self, name: str, finish: Finish) -> None:
         """`finish(object, data)` undoes or completes operations of this name and returns the rows to change."""
@@ -91,6 +92,7 @@ class Journal:
         operation = Operation(self._database, Intent(id=_rising_id(), name=name, object=object, data=data))
         change = Change(KIND, operation.id, encode(operation.intent))
         await self._database.commit(change, sync=sync)
+        self._running.add(operation.id)
         try:
             yield operation
         except Late as late:
@@ -102,12 +104,18 @@ class Journal:
             if not operation.committed:
                 await asyncio.shield(self._finish_quietly(operation.intent))
             raise
+        finally:
+            self._running.discard(operation.id)
 
     async def forward(self, name: str, object: str, *, sync: bool = True, **data: Any) -> None:
         """Record the intent and finish it; there is no way back. What fails is tried once more, then left to recovery."""
         intent = Intent(id=_rising_id(), name=name, object=object, data=data)
         await self._database.commit(Change(KIND, intent.id, encode(intent)), sync=sync)
-        await asyncio.shield(self._forward(intent))
+        self._running.add(intent.id)
+        try:
+            await asyncio.shield(self._forward(intent))
+        finally:
+            self._running.discard(intent.id)
 
     async def _forward(self, intent: Intent) -> None:
         try:
@@ -129,12 +137,22 @@ class Journal:
             log.exception("%s of %s could not be undone; the next start tries again", intent.name, intent.object)
 
     async def _finish_late(self, intent: Intent, late: Late) -> None:
+        self._running.add(intent.id)
         await asyncio.wait({late.pending})
         await self._finish_quietly(intent)
+        self._running.discard(intent.id)
 
     def pending(self) -> list[Intent]:
         """What is recorded now."""
         return [decode(value, Intent) for _, value in self._database.load(KIND)]
+
+    def unfinished(self) -> list[Intent]:
+        """What is recorded and not under way: its finish failed, and only a next start or a repair tries again."""
+        return [intent for intent in self.pending() if intent.id not in self._running]
+
+    def knows(self, name: str) -> bool:
+        """Whether `finish` can deal with operations of this name."""
+        return name in self._finishes
 
     async def recover(self) -> int:
         """Finish every recorded intent, newest first; returns how many. One that fails is reported and stays."""

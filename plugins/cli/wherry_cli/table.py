@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "network rm": ("network", "RM", "Remove networks."),
     "plugin inspect": ("plugin", "INSPECT", "Show what a driver offers: its hooks, features and options."),
     "plugin ls": ("plugin", "LS", "List the installed drivers and their state."),
+    "system check": ("check", "CHECK", "Compare what is recorded with what is on the host, and mend it."),
     "system df": ("df", "DF", "Show what images, containers and volumes take on the disk."),
     "system events": ("events", "EVENTS", "Show what happens in the engine as it happens."),
     "system info": ("info", "INFO", "Show what the engine has and can do."),

@@ -7,6 +7,8 @@ elements costs 0.05 ms and does not depend on how many there are.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -34,16 +36,49 @@ class Nft:
         answer = self._thread.submit(self._run, "list tables").result()
         return [(words[1], words[2]) for words in map(str.split, answer.splitlines()) if words[:1] == ["table"]]
 
+    def contents(self, family: str, table: str) -> set[str]:
+        """A line for each chain, rule, set, map and element of a table, without its name; none if there is no table."""
+        if (family, table) not in self.tables():
+            return set()
+        listed = json.loads(self._thread.submit(self._run, f"list table {family} {table}", as_json=True).result())
+        return {line for item in listed["nftables"] for kind, body in item.items() for line in _lines(kind, body)}
+
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
 
-    def _run(self, commands: str) -> str:
+    def _run(self, commands: str, as_json: bool = False) -> str:
         if self._library is None:
             import nftables
 
             self._library = nftables.Nftables()
+        self._library.set_json_output(as_json)
         code, output, error = self._library.cmd(commands)
         if code:
             raise NftError(error.strip() or f"libnftables: error {code}")
         return str(output)
+
+
+def _lines(kind: str, body: dict[str, Any]) -> Iterator[str]:
+    if kind in ("metainfo", "table"):
+        return
+    if kind == "rule":
+        yield f"the rule {json.dumps(body['expr'])} of chain {body['chain']}"
+        return
+    yield f"the {kind} {body['name']}"
+    for element in body.get("elem", ()):
+        yield f"the element {_words(element)} of {body['name']}"
+
+
+def _words(element: object) -> str:
+    """An element as a person would write it: `tcp . 80 : 10.0.0.3 . 8080`."""
+    if isinstance(element, list):
+        return " : ".join(map(_words, element))
+    if isinstance(element, dict):
+        ((kind, value),) = element.items()
+        if kind == "concat":
+            return " . ".join(map(_words, value))
+        if kind == "prefix":
+            return f"{value['addr']}/{value['len']}"
+        return str(kind) if value is None else f"{kind} {json.dumps(value)}"
+    return str(element)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wherry.model.findings import Finding
 from wherry_engine.loader.report import PluginRow
 
 
@@ -16,4 +17,17 @@ def plugin_json(row: PluginRow) -> dict[str, Any]:
         "Distribution": row.distribution,
         "State": row.state,
         "Reason": row.reason,
+    }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One thing on which records and host disagree."""
+    return {
+        "Kind": finding.kind,
+        "Object": finding.object,
+        "Text": finding.text,
+        "Mend": finding.mend,
+        "Mendable": finding.mendable,
+        "Mended": finding.mended,
+        "Error": finding.error,
     }

@@ -82,17 +82,23 @@ class Driver(NetworkDriver):
     @hookimpl
     def reconcile(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> None:
         by_id = {network.id: network for network in networks}
-        wanted = {network.id: _network_elements(network) for network in networks}
-        for state in endpoints:
-            network = by_id[state.endpoint.network_id]
-            wanted[state.endpoint.id] = _port_elements(network, state.endpoint, state.ports)
         with _explained("the networks cannot be brought into their state"):
-            self._firewall.replace(wanted)
+            self._firewall.replace(_wanted(networks, endpoints))
             for network in networks:
                 self._links.ensure_bridge(network, _options(network))
             for state in endpoints:
                 network = by_id[state.endpoint.network_id]
                 self._links.reconnect(network, _options(network), state.endpoint)
+
+    @hookimpl
+    def differences(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> Sequence[str]:
+        with _explained("the networks cannot be compared with their state"):
+            missing = [
+                f"the bridge {bridge_name(network, _options(network))} of network {network.name} is missing"
+                for network in networks
+                if self._links.find_bridge(network, _options(network)) is None
+            ]
+            return [*missing, *self._firewall.differences(_wanted(networks, endpoints))]
 
     def _put_ports(self, endpoint: Endpoint, elements: rules.Elements) -> None:
         old = self._firewall.put(endpoint.id, elements)
@@ -105,6 +111,16 @@ def _options(network: Network) -> BridgeOptions:
         return BridgeOptions()
     assert isinstance(network.options, BridgeOptions)
     return network.options
+
+
+def _wanted(networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> dict[str, rules.Elements]:
+    """What the table should hold, by owner."""
+    by_id = {network.id: network for network in networks}
+    wanted = {network.id: _network_elements(network) for network in networks}
+    for state in endpoints:
+        network = by_id[state.endpoint.network_id]
+        wanted[state.endpoint.id] = _port_elements(network, state.endpoint, state.ports)
+    return wanted
 
 
 def _network_elements(network: Network) -> rules.Elements:

@@ -61,6 +61,25 @@ class Firewall:
                 raise
             self._complete = True
 
+    def differences(self, wanted: Mapping[str, Elements]) -> list[str]:
+        """What the table has or lacks beside what these owners want. Raises Failed.
+
+        The kernel tells what they want in its own words: of a second table, which is dormant, so that it judges no packet.
+        """
+        twin = f"{self._table}_check"
+        with self._lock:
+            try:
+                self._nft.change(rules.whole(twin, wanted.values(), dormant=True))
+                try:
+                    wanted_lines = self._nft.contents("ip", twin)
+                finally:
+                    self._nft.change(rules.whole(twin, ()))
+                found = self._nft.contents("ip", self._table)
+            except NftError as error:
+                raise Failed(f"the firewall table {self._table} cannot be compared: {error}") from error
+        extra = [f"{line} is in table {self._table} and should not be" for line in sorted(found - wanted_lines)]
+        return extra + [f"{line} is missing in table {self._table}" for line in sorted(wanted_lines - found)]
+
     def close(self) -> None:
         """Let go of the library; the table stays."""
         self._nft.close()

@@ -105,12 +105,16 @@ def describe(name: str, key: str) -> str:
     return f"{words[0]} ({name})"
 
 
-def whole(table: str, parts: Iterable[Elements]) -> str:
-    """The commands that replace the table by one with exactly these elements; without any, there is no table."""
+def whole(table: str, parts: Iterable[Elements], *, dormant: bool = False) -> str:
+    """The commands that replace the table by one with exactly these elements; without any, there is no table.
+
+    A dormant one judges no packet.
+    """
     elements = {key: value for part in parts for key, value in part.items()}
     text = f"add table ip {table}\ndelete table ip {table}\n"
     if elements:
-        text += _SKELETON.replace("TABLE", table) + _add(table, elements)
+        head = f"{table} {{\n\tflags dormant;" if dormant else f"{table} {{"
+        text += _SKELETON.replace("TABLE {", head) + _add(table, elements)
     return text
 
 
