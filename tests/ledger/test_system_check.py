@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -200,6 +201,25 @@ PLANTS = (
 def test_a_sound_engine_has_no_findings(lab: Lab) -> None:
     ran = lab.check()
     assert (ran.status, ran.out, ran.err) == (0, "Records and host agree.\n", "")
+
+
+def test_what_comes_and_goes_meanwhile_is_no_finding(lab: Lab) -> None:
+    def churn(number: int) -> None:
+        name = f"churn{number}"
+        for _ in range(6):
+            lab.wherry("network", "create", name)
+            ran = lab.wherry("run", "--rm", "--network", name, "-p", "80", "-v", f"{name}:/v", "busybox", "true")
+            assert ran.status == 0, ran.err
+            lab.wherry("volume", "rm", name)
+            lab.wherry("network", "rm", name)
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(churn, number) for number in range(3)]
+        while not all(future.done() for future in working):
+            assert lab.check("--repair").out == "Records and host agree.\n"
+        for future in working:
+            future.result()
+    assert lab.check().status == 0
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)

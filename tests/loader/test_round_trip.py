@@ -88,6 +88,10 @@ def samples() -> dict[str, tuple[dict[str, Any], Any]]:
         "network.list_endpoints": ({}, [("n1", "e1")]),
         "network.publish": ({"network": network, "endpoint": endpoint, "ports": [port]}, None),
         "network.reconcile": ({"networks": [network], "endpoints": [EndpointState(endpoint, (port,))]}, None),
+        "network.differences": (
+            {"networks": [network], "endpoints": [EndpointState(endpoint, (port,))]},
+            ["a rule is missing"],
+        ),
         "network.set_peers": ({"network_id": "n1", "peers": [("a", "m", "n")]}, None),
         "volume.create": ({"name": "v", "options": options("volume")}, "/data/v"),
         "volume.remove": ({"name": "v"}, None),

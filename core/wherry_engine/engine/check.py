@@ -8,7 +8,7 @@ nothing of a user's can be in it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -17,7 +17,8 @@ from wherry.model.findings import Finding
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.check_objects import Objects
 from wherry_engine.engine.check_places import Places
-from wherry_engine.engine.check_view import Fault, Mend, View
+from wherry_engine.engine.check_records import Records
+from wherry_engine.engine.check_view import Fault, Mend
 from wherry_engine.work import Pool
 
 BETWEEN_LOOKS = 0.2  # seconds
@@ -25,9 +26,9 @@ BETWEEN_LOOKS = 0.2  # seconds
 
 @attrs.frozen
 class Check:
-    """Compares and mends. `view` is what the records say at this moment."""
+    """Compares and mends."""
 
-    view: Callable[[], Awaitable[View]]
+    records: Records
     places: Places
     objects: Objects
     actors: Actors
@@ -67,17 +68,17 @@ class Check:
         return [fault for fault in await self._look() if fault.key in first]
 
     async def _look(self) -> list[Fault]:
-        before = await self.view()
+        before = await self.records.view()
         places = await self.pool.run("check.look", lambda: self.places.look(before))
         found = [*places, *await self.objects.look(before)]
-        busy = (await self.view()).busy
+        busy = (await self.records.view()).busy
         return [fault for fault in found if not fault.touches(busy)]
 
     async def _mend(self, fault: Fault, mend: Mend) -> str:
         """Mend it when it is its object's turn, unless the object needs it by then. Returns what went wrong."""
         try:
             async with self.actors.turn(fault.actor or "check", "repair"):
-                if not fault.obsolete(await self.view()):
+                if not fault.obsolete(await self.records.view()):
                     await mend()
         except WherryError as error:
             return error.text

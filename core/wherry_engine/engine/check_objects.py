@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from wherry.spec.network import NetworkDriver
 from wherry.spec.storage import StorageDriver
 from wherry.spec.volume import VolumeDriver
 from wherry_engine.engine.check_places import RESTART
+from wherry_engine.engine.check_records import Records
 from wherry_engine.engine.check_view import Fault, View, fault
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.networks import Networks
@@ -35,8 +36,7 @@ class Objects:
     processes: Processes
     runtimes: Runtimes
     journal: Journal
-    endpoints: Callable[[], Awaitable[Sequence[tuple[str, EndpointState]]]]  # of what runs, with their networks' ids
-    volume_drivers: Callable[[], Sequence[str]]
+    records: Records
     on_exit: Callable[[ProcessExit], None]
 
     async def look(self, view: View) -> list[Fault]:
@@ -83,7 +83,7 @@ class Objects:
 
     async def _volumes(self, view: View) -> list[Fault]:
         faults = []
-        for name in self.volume_drivers():
+        for name in self.records.volume_drivers():
             driver = await self.drivers.get(VolumeDriver, name)
             for volume in await self.drivers.call("check.volumes", driver, lambda hook: hook.list_volumes()):
                 if volume not in view.volumes:
@@ -99,7 +99,7 @@ class Objects:
     # --- networks ---
 
     async def _networks(self) -> list[Fault]:
-        states = await self.endpoints()
+        states = await self.records.endpoint_states()
         faults = []
         for name in sorted({network.spec.driver for network in self.networks.list()}):
             driver = await self.drivers.get(NetworkDriver, name)
@@ -113,7 +113,7 @@ class Objects:
         """One mend for all lines of one driver: it renders everything anew."""
 
         async def render() -> None:
-            await self.networks.reconcile(name, await self.endpoints())
+            await self.networks.reconcile(name, await self.records.endpoint_states())
 
         return [
             fault("network", f"driver {name}", line, "make bridges and rules anew", render, subject=name)

@@ -71,7 +71,7 @@ class Places:
                 path = data / area / name
                 if str(path) in mounted:
                     continue
-                if any(path.iterdir()):
+                if _names(path):
                     text = "nothing is mounted there, and it holds files that no record explains"
                     yield fault("folder", str(path), text, "look at them and remove it by hand", subject=name)
                 else:
@@ -118,7 +118,7 @@ class Places:
         folder = self.folders.data_root / "containers"
         for name in _names(folder) - view.containers.keys():
             path = folder / name
-            kept = sorted(at.name for at in path.rglob("*") if at.name not in OWN_FILES and _has_content(at))
+            kept = sorted(at.name for at in _files(path) if at.name not in OWN_FILES and _has_content(at))
             if ID.fullmatch(name) and not kept:
                 text = "the folder of a container that is not recorded, without a log or anything else to keep"
                 yield self._leftover("folder", str(path), text, "remove it", partial(remove_tree, path), name)
@@ -222,12 +222,24 @@ def _remove_group(group: str) -> None:
         time.sleep(0.02)
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below; what vanishes meanwhile is none."""
+    for at, _, names in os.walk(folder):
+        yield from (Path(at, name) for name in names)
+
+
 def _has_content(path: Path) -> bool:
-    return path.is_symlink() or (not path.is_dir() and path.stat().st_size > 0)
+    try:
+        return path.lstat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _corrupt(path: Path, digest: str) -> str:
-    if path.stat().st_size > SMALL:
+    try:
+        if path.stat().st_size > SMALL:
+            return ""
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:  # its image was removed meanwhile
         return ""
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
     return "" if found == digest else f"an image's blob has the content of sha256:{found}"

@@ -17,7 +17,6 @@ from wherry.linux.steps import step
 from wherry.model.containers import Container
 from wherry.model.findings import Finding
 from wherry.model.names import new_id
-from wherry.model.networks import EndpointState
 from wherry.model.system import EngineInfo, VersionInfo
 from wherry.model.usage import DiskUsage
 from wherry.spec.storage import StorageDriver
@@ -25,7 +24,7 @@ from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.check import Check
 from wherry_engine.engine.check_objects import Objects
 from wherry_engine.engine.check_places import Places as HostPlaces
-from wherry_engine.engine.check_view import View, touched
+from wherry_engine.engine.check_records import Records
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_files import Folders
@@ -193,34 +192,16 @@ class Engine:
             streams=streams, networks=self.networks,
         )  # fmt: skip
         self.containers = Containers(book, creator, self._runner, streams, launcher, folders)
-        self._check = self._make_check(actors, storage)
-
-    def _make_check(self, actors: Actors, storage: Driver[StorageDriver]) -> Check:
+        self._records = Records(
+            self.containers, self.images, self.volumes, journal, self._endpoints,
+            volume_mounts=settings.data_root / "volume-mounts",
+        )  # fmt: skip
         pool = Pool("check", 2)
         objects = Objects(
-            drivers=self.drivers, storage=storage, networks=self.networks, processes=self._processes,
-            runtimes=self._runtimes, journal=self._journal, endpoints=self._endpoint_states,
-            volume_drivers=lambda: sorted({"local", *(volume.driver for volume in self.volumes.list())}),
-            on_exit=self._on_exit,
+            drivers=drivers, storage=storage, networks=self.networks, processes=self._processes,
+            runtimes=self._runtimes, journal=journal, records=self._records, on_exit=self._on_exit,
         )  # fmt: skip
-        return Check(self._view, HostPlaces(self._folders, self.cgroup_parent, pool), objects, actors, pool)
-
-    async def _view(self) -> View:
-        """What the records say now, for a check."""
-        intents = await asyncio.to_thread(self._journal.pending)
-        volumes, mounts = self.volumes.list(), str(self._settings.data_root / "volume-mounts")
-        return View(
-            containers={container.id: container for container in self.containers.list()},
-            blobs=frozenset(self.images.blobs()),
-            layers=frozenset(map(snapshot_name, self.images.layers())),
-            volumes={v.name: "" if v.mountpoint.startswith(mounts) else v.mountpoint for v in volumes},
-            busy=touched(intents),
-        )
-
-    async def _endpoint_states(self) -> Sequence[tuple[str, EndpointState]]:
-        """Of the containers that run."""
-        running = [container for container in self.containers.list() if container.running]
-        return [state for container in running for state in await self._endpoints.state(container)]
+        self._check = Check(self._records, HostPlaces(folders, self.cgroup_parent, pool), objects, actors, pool)
 
     @property
     def cgroup_parent(self) -> str:
@@ -241,7 +222,7 @@ class Engine:
     async def _recover(self) -> None:
         """What was unfinished is undone or finished; what runs goes on; rules and links are as recorded."""
         recovered = await self._journal.recover()
-        await self.networks.start(self._settings.bip, await self._endpoint_states())
+        await self.networks.start(self._settings.bip, await self._records.endpoint_states())
         await self._runner.adopt()
         await self._runtimes.default()
         if recovered:

@@ -46,6 +46,27 @@ def test_all_calls_may_be_repeated_and_all_that_was_made_goes_away(world: World,
     assert nft("list tables") == ""
 
 
+def test_differences_between_rules_and_state_are_told_and_reconcile_leaves_none(world: World, nft: Nft) -> None:
+    driver, network = world.driver(), world.network()
+    driver.create_network(network)
+    endpoint, _ = world.join(driver, network)
+    states = [EndpointState(endpoint, (WEB,))]
+    driver.reconcile([network], states)
+    assert driver.differences([network], states) == []
+    (table,) = [line.split()[2] for line in nft("list tables").splitlines()]
+    nft(f"add element ip {table} pub_any {{ udp . 99 : 10.9.9.9 . 1 }}")
+    nft(f"delete element ip {table} pub_any {{ tcp . 8080 }}")
+    nft(f"add chain ip {table} stranger")
+    told = driver.differences([network], states)
+    assert len(told) == 3
+    assert f"the chain stranger is in table {table} and should not be" in told
+    assert f"the element udp . 99 : 10.9.9.9 . 1 of pub_any is in table {table} and should not be" in told
+    assert any(line.endswith(f"of pub_any is missing in table {table}") for line in told)
+    assert nft("list tables") == f"table ip {table}\n"
+    driver.reconcile([network], states)
+    assert driver.differences([network], states) == []
+
+
 def test_what_never_was_can_be_detached_and_deleted(world: World, nft: Nft) -> None:
     driver, network = world.driver(), world.network()
     driver.detach(network, world.endpoint(network), None)
