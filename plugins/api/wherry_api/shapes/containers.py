@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from wherry.model.containers import Container, MountPoint, State
 from wherry.model.names import short_id
 from wherry_api.facade import Containers
@@ -73,7 +75,9 @@ def inspect_json(container: Container, containers: Containers, version: Version,
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
-        "HostConfig": host_config_json(container.host),
+        "HostConfig": host_config_json(
+            attrs.evolve(container.host, runtime=container.runtime)
+        ),  # also one not asked for
         "GraphDriver": {"Data": containers.graph(container), "Name": container.storage_driver},
         **sizes,
         "Mounts": [mount_json(each) for each in container.mounts],
