@@ -1,8 +1,9 @@
-"""The driver: finds crun, tells whether this host's cgroups need hiding, and compiles the default seccomp filter for it."""
+"""The driver: finds crun, tells whether this host's cgroups need hiding, and compiles seccomp filters for it."""
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,7 +11,6 @@ from typing import Any
 
 from wherry.linux.mountinfo import mounts
 from wherry.linux.programs import find, output
-from wherry.linux.seccomp.default import default_section
 from wherry.linux.seccomp.program import compile_section
 from wherry.spec.runtime import Runtime, RuntimeDriver, Unsupported, hookimpl
 
@@ -23,7 +23,7 @@ REFUSE_ALL = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X8
 
 
 class Driver(RuntimeDriver):
-    """The OCI runtime in C. Gets the default seccomp filter as a ready program, which libseccomp takes 20 ms to make."""
+    """The OCI runtime in C. Gets its seccomp filter as a ready program, which libseccomp takes 20 ms to make."""
 
     @hookimpl
     def probe(self) -> Runtime:
@@ -39,12 +39,11 @@ class Driver(RuntimeDriver):
 
     @hookimpl
     def adapt(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put a ready program in the place of the default seccomp section; any other section stays for libseccomp."""
+        """Put a ready program in the place of the seccomp section; one that cannot be compiled stays for libseccomp."""
         seccomp = config["linux"].get("seccomp")
-        granted = frozenset(config["process"]["capabilities"]["bounding"])
-        if seccomp is None or seccomp != default_section(granted):
+        if seccomp is None:
             return config
-        program = _program(granted)
+        program = _program(json.dumps(seccomp))
         if program is None:
             return config
         linux = {**config["linux"], "seccomp": REFUSE_ALL}
@@ -58,9 +57,9 @@ def _is_hybrid() -> bool:
 
 
 @lru_cache(maxsize=64)
-def _program(capabilities: frozenset[str]) -> str | None:
-    """The default filter for these capabilities, in base64; None where it cannot be compiled (other machines)."""
+def _program(section: str) -> str | None:
+    """The filter for a section (JSON), in base64; None where it cannot be compiled (other machines, notifications, ...)."""
     try:
-        return base64.b64encode(compile_section(default_section(capabilities))).decode()
+        return base64.b64encode(compile_section(json.loads(section))).decode()
     except ValueError:
         return None
