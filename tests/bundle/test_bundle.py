@@ -27,7 +27,8 @@ from wherry.model.configs import (
 )  # fmt: skip
 from wherry.model.containers import Container, MountPoint
 from wherry_engine.engine import limits
-from wherry_engine.engine.bundle import BundleInput, BundleMount, environment, oci_config
+from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
+from wherry_engine.engine.bundle_process import environment
 
 FOURTEEN = {
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",

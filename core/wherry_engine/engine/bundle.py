@@ -6,8 +6,7 @@ else, and what it may not do, are Docker's defaults.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from wherry.model.containers import Container
 from wherry_engine.engine import devices, limits, security
 from wherry_engine.engine.bundle_checks import check
 from wherry_engine.engine.bundle_mounts import BundleMount, oci_mounts, root_propagation
+from wherry_engine.engine.bundle_process import Program, process_section
 from wherry_engine.engine.init_program import INSIDE
 
-__all__ = ["BundleInput", "BundleMount", "check", "environment", "oci_config"]
+__all__ = ["BundleInput", "BundleMount", "check", "oci_config"]
 
 VERSION = "1.0.2"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Harmless and useful, as the namespace is the container's own: ports under 1024 and ping for everyone.
 _NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 
@@ -74,47 +73,22 @@ def oci_config(given: BundleInput) -> dict[str, Any]:
     return result
 
 
-def environment(given: Iterable[str], *, hostname: str, home: str, tty: bool) -> list[str]:
-    """The environment of a container's process: a few defaults, then what is given. `NAME` alone unsets a default."""
-    values = {"PATH": PATH, "HOSTNAME": hostname}
-    if tty:
-        values["TERM"] = "xterm"
-    for entry in given:
-        name, separator, value = entry.partition("=")
-        if separator:
-            values[name] = value
-        else:
-            values.pop(name, None)
-    values.setdefault("HOME", home or "/")
-    return [f"{name}={value}" for name, value in values.items()]
-
-
 def _process(given: BundleInput, granted: tuple[str, ...], no_new_privileges: bool) -> dict[str, Any]:
-    container, user = given.container, given.user
-    config, host = container.config, container.host
-    process: dict[str, Any] = {
-        "terminal": config.tty,
-        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(dict.fromkeys((user.gid, *user.groups)))},
-        "args": [*((INSIDE, "--") if given.init else ()), container.path, *container.args],
-        "env": environment(config.env, hostname=given.hostname or os.uname().nodename, home=user.home, tty=config.tty),
-        "cwd": config.working_dir or "/",
-        "capabilities": _capabilities(granted, user),
-        "noNewPrivileges": no_new_privileges,
-        "oomScoreAdj": host.oom_score_adj,
-    }
-    height, width = host.console_size
-    if config.tty and height and width:
-        process["consoleSize"] = {"height": height, "width": width}
-    rlimits = limits.rlimits(host.resources)
-    if rlimits:
-        process["rlimits"] = rlimits
-    return process
-
-
-def _capabilities(granted: tuple[str, ...], user: User) -> dict[str, list[str]]:
-    # Another user than root has none in effect, as after execve(2), but may gain them from set-uid programs.
-    sets = ("bounding", "effective", "permitted") if user.uid == 0 else ("bounding",)
-    return {name: list(granted) for name in sets}
+    container, config = given.container, given.container.config
+    return process_section(
+        container,
+        given.user,
+        Program(
+            args=(*((INSIDE, "--") if given.init else ()), container.path, *container.args),
+            env=config.env,
+            cwd=config.working_dir,
+            tty=config.tty,
+            console_size=container.host.console_size,
+        ),
+        granted,
+        hostname=given.hostname,
+        no_new_privileges=no_new_privileges,
+    )
 
 
 def _linux(

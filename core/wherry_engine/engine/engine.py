@@ -36,6 +36,7 @@ from wherry_engine.engine.disk_usage import disk_usage
 from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
+from wherry_engine.engine.execs import Execs
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.info import architecture, engine_info, version_info
 from wherry_engine.engine.layers import Layers, snapshot_name
@@ -79,6 +80,7 @@ class Engine:
 
     events: Events
     containers: Containers
+    execs: Execs
     images: Images
     networks: Networks
     volumes: Volumes
@@ -192,6 +194,7 @@ class Engine:
             streams=streams, networks=self.networks,
         )  # fmt: skip
         self.containers = Containers(book, creator, self._runner, streams, launcher, folders)
+        self.execs = Execs(book, self._runtimes, folders, self._processes.execs)
         self._records = Records(
             self.containers, self.images, self.volumes, journal, self._endpoints,
             volume_mounts=settings.data_root / "volume-mounts",
@@ -224,6 +227,7 @@ class Engine:
         recovered = await self._journal.recover()
         await self.networks.start(self._settings.bip, await self._records.endpoint_states())
         await self._runner.adopt()
+        self.execs.adopt()
         await self._runtimes.default()
         if recovered:
             log.warning("%d unfinished operations of an earlier run were undone or finished", recovered)
@@ -231,6 +235,7 @@ class Engine:
     async def stop(self) -> None:
         """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root."""
         await self._runner.settled()
+        self.execs.close()
         self.events.close()
         if any(container.running for container in self.containers.list()):
             await self._processes.close()

@@ -25,6 +25,7 @@ from wherry.linux.steps import step
 from wherry.model.logs import LocalLog
 from wherry.model.networks import PortMapping, Protocol
 from wherry.model.runtimes import Runtime
+from wherry_engine.engine.exec_processes import ExecProcesses
 from wherry_engine.engine.process_link import Connection, error_of
 from wherry_engine.monitor.protocol import VERSION
 
@@ -87,6 +88,7 @@ class Processes:
         self._monitor = Connection(
             run_root / "monitor.sock", event=self._event, greeted=self._greeted, revive=self._start_supervisor
         )
+        self.execs = ExecProcesses(self._monitor)
 
     @classmethod
     async def connect(
@@ -252,7 +254,10 @@ class Processes:
     # --- news ---
 
     def _event(self, message: dict[str, Any]) -> None:
-        self._tell(_exit(message["exit"]))
+        if message["event"] == "exec":
+            self.execs.event(message["exec"])
+        else:
+            self._tell(_exit(message["exit"]))
 
     def _tell(self, exit: ProcessExit) -> None:
         self._running.discard(exit.id)
@@ -267,6 +272,7 @@ class Processes:
     def _greeted(self, hello: dict[str, Any]) -> None:
         """A monitor has answered. What has ended while there was none is told now."""
         _check_version(hello)
+        self.execs.greeted(hello["execs"])
         rows = {row["id"]: row for row in hello["containers"]}
         exits = [_exit(row["exit"]) for row in rows.values() if row["exit"]]
         if self._greeted_once:

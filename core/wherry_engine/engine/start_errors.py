@@ -10,6 +10,7 @@ import re
 
 from wherry.errors import Failed, Invalid, WherryError
 from wherry.model.containers import Container
+from wherry.model.execs import ExecSpec
 
 _SYSTEM = re.compile(r"No such file or directory|Permission denied|Is a directory|Not a directory|Exec format error")
 _MISSING = re.compile(r"executable file .* not found|(stat|open) \S+: no such file or directory")
@@ -37,3 +38,26 @@ def failure_code(error: WherryError) -> int:
     if "permission denied" in text or "is a directory" in text:
         return 126
     return 128
+
+
+_CHDIR = re.compile(r"chdir.*: (no such file or directory|not a directory|permission denied)")
+
+
+def exec_error(spec: ExecSpec, error: Failed) -> WherryError:
+    """Why a runtime could not begin an exec, in the wording that clients know; `Invalid` where it is the user's program."""
+    text, path = _SYSTEM.sub(lambda match: match[0].lower(), error.text), spec.command[0]
+    prefix = "OCI runtime exec failed: exec failed: unable to start container process"
+    if chdir := _CHDIR.search(text):
+        return Invalid(f'{prefix}: chdir to cwd ("{spec.working_dir}") set in config.json failed: {chdir[1]}: unknown')
+    if _MISSING.search(text) and path.rpartition("/")[2] in text:
+        reason = f"stat {path}: no such file or directory" if "/" in path else "executable file not found in $PATH"
+        return Invalid(f'{prefix}: exec: "{path}": {reason}: unknown')
+    if _REFUSED.search(text):
+        return Invalid(f'{prefix}: exec: "{path}": permission denied: unknown')
+    return Failed(f"{prefix}: {text}: unknown")
+
+
+def exec_failure_code(error: WherryError) -> int:
+    """The exit code of an exec that could not begin: 127 if its program is not there, else 126."""
+    code = failure_code(error)
+    return 126 if code == 128 else code

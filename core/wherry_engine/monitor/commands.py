@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import Conflict, Invalid, NotFound
+from wherry.linux.consoles import resize
 from wherry_engine.monitor import launch, remove
 from wherry_engine.monitor.clients import Reply, close_fds
 from wherry_engine.monitor.container import Container
@@ -15,7 +16,6 @@ from wherry_engine.monitor.ports import rows_of
 from wherry_engine.monitor.protocol import VERSION
 from wherry_engine.monitor.runtime import Runtime
 from wherry_engine.monitor.start import start
-from wherry_engine.monitor.stdio import resize
 
 if TYPE_CHECKING:
     from wherry_engine.monitor.main import Monitor
@@ -28,6 +28,9 @@ def serve(monitor: Monitor, op: str, arguments: Arguments, fds: list[int], reply
     try:
         if op == "attach":
             _attach(monitor, arguments, fds, reply)
+            return
+        if op == "exec":
+            monitor.execs.start(arguments, fds, reply)
             return
         command = _COMMANDS.get(op)
         if command is None:
@@ -45,7 +48,9 @@ def _known(monitor: Monitor, arguments: Arguments) -> Container:
 
 
 def _hello(monitor: Monitor, _: Arguments, reply: Reply) -> None:
-    reply.ok({"version": VERSION, "pid": os.getpid(), "containers": remove.listed(monitor)})
+    reply.ok(
+        {"version": VERSION, "pid": os.getpid(), "containers": remove.listed(monitor), "execs": monitor.execs.rows()}
+    )
 
 
 def _create(monitor: Monitor, arguments: Arguments, reply: Reply) -> None:
@@ -104,6 +109,16 @@ def _resize(monitor: Monitor, arguments: Arguments, reply: Reply) -> None:
     reply.ok()
 
 
+def _exec_kill(monitor: Monitor, arguments: Arguments, reply: Reply) -> None:
+    monitor.execs.kill(arguments["id"])
+    reply.ok()
+
+
+def _exec_forget(monitor: Monitor, arguments: Arguments, reply: Reply) -> None:
+    monitor.execs.forget(arguments["ids"])
+    reply.ok()
+
+
 def _reserve(monitor: Monitor, arguments: Arguments, reply: Reply) -> None:
     monitor.ports.reserve(arguments["owner"], rows_of(arguments["ports"]), reply.ok)
 
@@ -128,6 +143,8 @@ _COMMANDS: dict[str, Callable[[Monitor, Arguments, Reply], None]] = {
     "delete": _delete,
     "close_stdin": _close_stdin,
     "resize": _resize,
+    "exec_kill": _exec_kill,
+    "exec_forget": _exec_forget,
     "reserve": _reserve,
     "release": _release,
     "ports": _ports,

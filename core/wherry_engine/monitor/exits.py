@@ -47,11 +47,13 @@ class Exits:
                 break
             pid = info.si_pid
             status = info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
-            container = self._by_pid.get(pid)
+            container, process = self._by_pid.get(pid), self._monitor.execs.find(pid)
             if container is not None:
                 self.exited(container, Exit(status, time.time_ns()))
+            elif process is not None:
+                self._monitor.execs.exited(process, Exit(status, time.time_ns()))
             os.waitpid(pid, 0)
-            if not self._monitor.programs.ended(pid, status) and container is None:
+            if not self._monitor.programs.ended(pid, status) and container is None and process is None:
                 self._unclaimed[pid] = Exit(status, time.time_ns())
         if not self._monitor.programs:
             self._unclaimed.clear()

@@ -21,6 +21,7 @@ from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Clients, Reply
 from wherry_engine.monitor.commands import serve
 from wherry_engine.monitor.container import Container, Exit
+from wherry_engine.monitor.execs import MARK, Execs
 from wherry_engine.monitor.exits import Exits
 from wherry_engine.monitor.launch import Creation, free_slots
 from wherry_engine.monitor.link import Link
@@ -53,6 +54,7 @@ class Monitor:
         self.progress = Progress(shared.progress)
         self.streams = Streams(shared.bin, self.progress, self.loop)
         self.exits = Exits(self)
+        self.execs = Execs(self)
         self.removals = Removals(self)
         self.ports = Reservations(ports, self.link)
         self.containers: dict[str, Container] = {}
@@ -63,7 +65,10 @@ class Monitor:
         self.loop.watch(channel.fileno(), self._from_supervisor)
         self.clients = Clients(self.loop, shared.monitor, self._serve, lambda _: None)
         for entry in held:
-            self._adopt(entry)
+            if MARK in entry.meta:
+                self.execs.adopt(entry)
+            else:
+                self._adopt(entry)
         self._sweep_work()
 
     def slots(self, names: tuple[str, ...]) -> dict[str, int]:
@@ -121,7 +126,7 @@ class Monitor:
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join()
-        held = [self._hold(container) for container in self.containers.values()]
+        held = [self._hold(container) for container in self.containers.values()] + self.execs.hold()
         self.loop.close()
         self.programs.close()
         self.progress.close()
@@ -166,9 +171,11 @@ class Monitor:
             self.link.acknowledged(message["done"])
         else:
             container = self.containers.get(message["id"])
+            exit = Exit(message["status"], message["at_ns"], message["error"])
             if container is not None:
-                exit = Exit(message["status"], message["at_ns"], message["error"])
                 self.exits.exited(container, exit, known=True)
+            else:
+                self.execs.told(message["id"], exit)
 
     def _serve(self, op: str, arguments: dict[str, Any], fds: list[int], reply: Reply) -> None:
         serve(self, op, arguments, fds, reply)

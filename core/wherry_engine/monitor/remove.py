@@ -177,6 +177,7 @@ class Removal:
             self._fail(error)
             return
         self._monitor.old_exits.pop(self._id, None)
+        self._monitor.execs.container_removed(self._id)
         self._monitor.link.tell("forget", self._answer, id=self._id)
 
     def _answer(self) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
-import socket
-import struct
-import termios
 from contextlib import suppress
 
 from wherry.errors import Failed
+from wherry.linux.consoles import Console, resize
 from wherry.linux.steps import step
 
 PIPE = 1 << 20
-_names = itertools.count()
 
 
 class Stdio:
@@ -25,25 +21,15 @@ class Stdio:
         self.ours: dict[str, int] = {}  # by name: stdin, stdout, stderr, tty, ttypipe
         self.theirs: list[int] = []  # 0, 1 and 2 of the container
         self._null, self._stdin, self._size = null, stdin, size
-        self._console: socket.socket | None = None
-        self.console_path = ""
-        self._folder = -1
+        self._console: Console | None = None
         try:
             if tty:
-                self._listen(work)
+                self._console = Console(work)
             else:
                 self._pipes()
         except BaseException:
             self.abandon()
             raise
-
-    def _listen(self, work: str) -> None:
-        # a Unix address has 108 bytes: the folder is named by a descriptor of this process, which the runtime can open
-        self._folder = os.open(work, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.console_path = f"/proc/{os.getpid()}/fd/{self._folder}/tty{os.getpid()}-{next(_names)}"
-        self._console = socket.socket(socket.AF_UNIX)
-        self._console.bind(self.console_path)
-        self._console.listen(1)
 
     def _pipes(self) -> None:
         if self._stdin:
@@ -59,22 +45,19 @@ class Stdio:
             self.theirs.append(write)
             _enlarge(read)
 
+    @property
+    def console_path(self) -> str:
+        """Where the runtime is to send the terminal, "" if there is to be none."""
+        return "" if self._console is None else self._console.path
+
     def created(self) -> None:
         """The runtime has ended well: take the terminal that it has sent. Raises OSError or Failed."""
         self._close_theirs()
         if self._console is None:
             return
-        self._console.setblocking(False)
-        try:
-            connection, _ = self._console.accept()
-        except BlockingIOError:
-            raise Failed("the runtime has sent no terminal") from None
-        with connection:
-            connection.setblocking(True)
-            _, fds, _, _ = socket.recv_fds(connection, 4096, 1, socket.MSG_CMSG_CLOEXEC)
-        if not fds:
+        master = self._console.receive()
+        if master is None:
             raise Failed("the runtime has sent no terminal")
-        master = fds[0]
         self.ours["tty"] = master
         if self._stdin:
             self.ours["stdin"] = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -93,12 +76,9 @@ class Stdio:
 
     def _close_console(self) -> None:
         if self._console is not None:
-            self._console.close()
-        if self._folder >= 0:
-            with step("monitor.create.console"), suppress(FileNotFoundError):
-                os.unlink(self.console_path)
-            os.close(self._folder)
-            self._folder = -1
+            with step("monitor.create.console"):
+                self._console.close()
+            self._console = None
 
     def abandon(self) -> None:
         """Close everything: there will be no container."""
@@ -107,11 +87,6 @@ class Stdio:
             os.close(fd)
         self.ours = {}
         self._close_console()
-
-
-def resize(tty: int, height: int, width: int) -> None:
-    """Tell a terminal its size, in characters."""
-    fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
 
 def _enlarge(pipe: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from wherry.errors import Invalid
 from wherry.linux import sockets
-from wherry.linux.process import become_subreaper, children, set_title, status_of
+from wherry.linux.process import become_subreaper, children, descendants, set_title, status_of
 from wherry.linux.steps import arm, step
 from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
@@ -133,8 +133,7 @@ class Supervisor:
         while strays := [pid for pid in children() if self._is_stray(pid)]:
             with step("supervisor.stray.kill"):
                 for pid in strays:
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
+                    _end_tree(pid)
 
     def _is_stray(self, pid: int) -> bool:
         """Whether this child of ours is neither a helper, nor a container's process, nor an orphan from within one.
@@ -207,3 +206,13 @@ class Supervisor:
         self._clients.close()
         if self._channel is not None:
             self._channel.close()
+
+
+def _end_tree(pid: int) -> None:
+    """Kill a child and reap it, and kill all below it: a runtime's half-made exec may be in its container's cgroup already."""
+    os.kill(pid, signal.SIGSTOP)
+    if os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]):
+        for each in (*descendants(pid), pid):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        os.waitpid(pid, 0)

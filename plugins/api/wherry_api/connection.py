@@ -1,4 +1,4 @@
-"""aiohttp's connection, made fit for streams that take it over (attach): see `hijack`.
+"""aiohttp's connection, made fit for streams that take it over (attach, exec): see `hijack`.
 
 The HTTP parser must not see what follows such a request: clients send stdin at once, without awaiting an answer. So a
 connection that is between two requests collects the next request's head, and if that is one whose client speaks another
@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 # By its Upgrade header, or by its path: old clients send none.
 _TAKES_OVER = re.compile(
-    rb"\A(?:GET|POST) (?:[^ ?]*/containers/[^/ ?]+/attach[ ?]|[^\r\n]*\r\n(?s:.*\r\n)?(?i:upgrade):[ \t]*(?i:tcp|h2c)[ \t]*\r\n)"
+    rb"\A(?:GET|POST) (?:[^ ?]*/(?:containers/[^/ ?]+/attach|exec/[^/ ?]+/start)[ ?]|[^\r\n]*\r\n(?s:.*\r\n)?(?i:upgrade):[ \t]*(?i:tcp|h2c)[ \t]*\r\n)"
 )
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)

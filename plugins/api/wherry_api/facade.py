@@ -6,6 +6,7 @@ raises them when it is called, so that an answer can have a status before its st
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Protocol
 
 from wherry.model.containers import Container, ContainerSpec, Created, ExitResult
 from wherry.model.events import Event
+from wherry.model.execs import Exec, ExecSpec
 from wherry.model.findings import Finding
 from wherry.model.images import Image, ImageRecord, Removal
 from wherry.model.logs import LogQuery, Record
@@ -66,6 +68,39 @@ class Containers(Protocol):
     def graph(self, container: Container) -> Mapping[str, str]: ...
 
 
+class ExecStreams(Protocol):
+    """The streams of an exec that runs. Nothing is read before `listen`; after `release` output is dropped.
+
+    `ended` is set when the process has ended and all its output has been delivered. `on_writable` is to be set by whoever
+    writes: it is told when input waits to be written (False), and when all is written (True).
+    """
+
+    ended: asyncio.Event
+    on_writable: Callable[[bool], None]
+
+    def listen(self, receive: Callable[[str, bytes], None]) -> None: ...
+    def release(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def close_stdin(self) -> None: ...
+
+
+class Execs(Protocol):
+    """Further programs in running containers."""
+
+    def create(self, ref: str, spec: ExecSpec) -> str: ...
+    def get(self, id: str) -> Exec: ...
+    def ids(self, container: Container) -> Sequence[str]: ...
+    def check(self, id: str) -> Exec:
+        """The exec, if it can be started now. Raises `Conflict` if not."""
+
+    async def start(self, id: str, console_size: tuple[int, int]) -> ExecStreams: ...
+    async def resize(self, id: str, height: int, width: int) -> None: ...
+    def detached(self, id: str) -> None:
+        """A client has typed the detach keys."""
+
+
 class Images(Protocol):
     """The images. `layer_sizes` are bytes without what a layer shares with its parents, base first."""
 
@@ -114,6 +149,8 @@ class Engine(Protocol):
 
     @property
     def containers(self) -> Containers: ...
+    @property
+    def execs(self) -> Execs: ...
     @property
     def images(self) -> Images: ...
     @property

@@ -1,11 +1,12 @@
-"""Taking an HTTP connection over for a two-way stream of bytes, and joining it to a container's socket."""
+"""Taking an HTTP connection over for a two-way stream of bytes, and joining it to a process's streams."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import select
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 
@@ -13,6 +14,34 @@ from wherry_api.connection import ApiConnection
 from wherry_api.facade import Attached
 
 LINGER = 10.0  # seconds for a client to close after the output has ended
+
+
+class Source(Protocol):
+    """What can be told to read no more for a while."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Far(Source, Protocol):
+    """The process's end of a relay: reading from it goes on only after `deliver` and `resume`."""
+
+    eof: asyncio.Event  # the output has ended
+    writable: asyncio.Event  # all input is written
+
+    def deliver(self, receive: Callable[[bytes], None]) -> None:
+        """Pass the output there, framed as the client wants it."""
+
+    def follow(self, source: Source) -> None:
+        """Let `source` read only while input can be written."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close_stdin(self) -> Awaitable[None]:
+        """End the input, once all is written."""
+
+    def close(self) -> None:
+        """Nobody listens any more."""
 
 
 class End(asyncio.Protocol):
@@ -30,9 +59,9 @@ class End(asyncio.Protocol):
         self.lost = asyncio.Event()
         self.writable = asyncio.Event()
         self.writable.set()
-        self._follower: End | None = None
+        self._follower: Source | None = None
 
-    def follow(self, source: End) -> None:
+    def follow(self, source: Source) -> None:
         """Let `source` read only while this end can write."""
         self._follower = source
         if not self.writable.is_set():
@@ -122,6 +151,11 @@ class ClientEnd(End):
         super().__init__()
         self._connection = connection
 
+    async def finish(self, text: bytes) -> None:
+        """Send these last words, and let the client close first."""
+        self.write(text)
+        await _say_goodbye(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._connection.connection_lost(exc)
@@ -192,11 +226,25 @@ async def take_over(request: web.BaseRequest, content_type: str) -> AsyncIterato
         end.close()
 
 
+class ContainerEnd(End):
+    """A container's end: the socket pair whose other end the monitor serves."""
+
+    def __init__(self, attached: Attached) -> None:
+        super().__init__()
+        self._attached = attached
+
+    async def close_stdin(self) -> None:
+        self.end_writing()
+        await self._attached.close_stdin()
+
+
 @contextlib.asynccontextmanager
-async def container_end(attached: Attached) -> AsyncIterator[End]:
+async def container_end(attached: Attached) -> AsyncIterator[ContainerEnd]:
     """The container's end of a stream; reading waits for `relay`. Closed at the end of the block."""
     try:
-        _, end = await asyncio.get_running_loop().create_unix_connection(End, sock=attached.sock)
+        _, end = await asyncio.get_running_loop().create_unix_connection(
+            lambda: ContainerEnd(attached), sock=attached.sock
+        )
     except BaseException:
         attached.sock.close()
         raise
@@ -207,37 +255,36 @@ async def container_end(attached: Attached) -> AsyncIterator[End]:
         end.close()
 
 
-async def relay(
-    client: ClientEnd, container: End, attached: Attached, *, stdin: bool, closes_stdin: bool, detach_keys: bytes = b""
-) -> None:
-    """Carry bytes both ways until the output ends, the client goes or (on a terminal) types the detach keys.
+async def relay(client: ClientEnd, process: Far, *, stdin: bool, closes_stdin: bool, detach_keys: bytes = b"") -> bool:
+    """Carry bytes both ways until the output ends, the client goes or (on a terminal) types the detach keys: then True.
 
-    When the client ends its input, the container's stdin is closed if `closes_stdin`; else the stream ends, and stdin
+    When the client ends its input, the process's stdin is closed if `closes_stdin`; else the stream ends, and stdin
     stays open for others. A client that only listens may end its input at once.
     """
-    client.follow(container)
-    container.deliver(client.write)
+    client.follow(process)
+    process.deliver(client.write)
     if client.writable.is_set():
-        container.resume()
+        process.resume()
     detached = asyncio.Event()
-    container.follow(client)
+    process.follow(client)
     if not stdin:
         client.deliver(lambda _: None)
     elif detach_keys:
-        client.deliver(Escape(detach_keys, container.write, detached).receive)
+        client.deliver(Escape(detach_keys, process.write, detached).receive)
     else:
-        client.deliver(container.write)
-    if container.writable.is_set():
+        client.deliver(process.write)
+    if process.writable.is_set():
         client.resume()
     waits = [
-        asyncio.create_task(_input(client, container, attached, stdin=stdin, closes_stdin=closes_stdin)),
-        asyncio.create_task(_set(container.eof)),
+        asyncio.create_task(_input(client, process, stdin=stdin, closes_stdin=closes_stdin)),
+        asyncio.create_task(_set(process.eof)),
         asyncio.create_task(_set(detached)),
     ]
     await _first(waits)
-    container.close()
+    process.close()
     if not detached.is_set():
         await _say_goodbye(client)
+    return detached.is_set()
 
 
 async def _set(event: asyncio.Event) -> None:
@@ -256,7 +303,7 @@ async def _first(tasks: list[asyncio.Task[None]]) -> None:
         task.result()
 
 
-async def _input(client: ClientEnd, container: End, attached: Attached, *, stdin: bool, closes_stdin: bool) -> None:
+async def _input(client: ClientEnd, process: Far, *, stdin: bool, closes_stdin: bool) -> None:
     """Returns when the client is gone, or has detached by ending its input."""
     await client.eof.wait()
     if client.lost.is_set():
@@ -264,9 +311,8 @@ async def _input(client: ClientEnd, container: End, attached: Attached, *, stdin
     if stdin:
         if not closes_stdin:
             return
-        await container.writable.wait()
-        container.end_writing()
-        await attached.close_stdin()
+        await process.writable.wait()
+        await process.close_stdin()
     await _hung_up(client)
 
 

@@ -117,7 +117,6 @@ async def attach(call: Call) -> web.StreamResponse:
         await relay(
             client,
             end,
-            attached,
             stdin=stdin,
             closes_stdin=config.stdin_once and not config.tty,
             detach_keys=keys if config.tty else b"",

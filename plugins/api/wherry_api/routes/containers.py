@@ -53,7 +53,7 @@ async def inspect(call: Call) -> web.StreamResponse:
     containers = call.engine.containers
     container = containers.get(call.parameters["id"])
     size = await containers.size(container.id) if call.flag("size") else None
-    return call.json(inspect_json(container, containers, call.version, size))
+    return call.json(inspect_json(container, containers, call.version, size, call.engine.execs.ids(container)))
 
 
 async def start(call: Call) -> web.StreamResponse:
@@ -102,13 +102,19 @@ async def remove(call: Call) -> web.StreamResponse:
     return call.empty()
 
 
-async def resize(call: Call) -> web.StreamResponse:
-    """Tell its terminal how large the client's is."""
+def terminal_size(call: Call) -> tuple[int, int]:
+    """(height, width) as a query gives them. Raises `Invalid`."""
     height, width = call.number("h"), call.number("w")
     if height is None or width is None:
         raise Invalid("h and w, the terminal's height and width in characters, are required")
     if not (0 <= height < 1 << 16 and 0 <= width < 1 << 16):
         raise Invalid(f"a terminal cannot be {height} by {width} characters")
+    return height, width
+
+
+async def resize(call: Call) -> web.StreamResponse:
+    """Tell its terminal how large the client's is."""
+    height, width = terminal_size(call)
     await call.engine.containers.resize(call.parameters["id"], height, width)
     return call.empty(200)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -49,7 +50,13 @@ def state_json(state: State) -> Json:
     }
 
 
-def inspect_json(container: Container, containers: Containers, version: Version, size: tuple[int, int] | None) -> Json:
+def inspect_json(
+    container: Container,
+    containers: Containers,
+    version: Version,
+    size: tuple[int, int] | None,
+    execs: Sequence[str],
+) -> Json:
     """All about a container; `size` is of its own layer and of the whole, if they were asked for."""
     files = containers.files(container)
     config = config_json(container.config)
@@ -74,7 +81,7 @@ def inspect_json(container: Container, containers: Containers, version: Version,
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": list(execs) or None,
         "HostConfig": host_config_json(
             attrs.evolve(container.host, runtime=container.runtime)
         ),  # also one not asked for

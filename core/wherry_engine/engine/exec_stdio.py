@@ -1,0 +1,84 @@
+"""The streams of an exec as they are made for the runtime: the engine's ends stay here, the others go to the process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wherry.errors import Failed
+from wherry.linux.consoles import Console, resize
+from wherry.linux.steps import step
+from wherry.model.execs import ExecSpec
+
+
+class ExecStdio:
+    """Pipes for what is attached and /dev/null for the rest, or a terminal that the runtime makes."""
+
+    def __init__(self, folder: Path, spec: ExecSpec) -> None:
+        """`folder` is for the console socket, for as long as the start takes. Raises OSError."""
+        self.ours: dict[str, int] = {}  # by name: stdin, stdout, stderr or tty
+        self.theirs: list[int] = []  # 0, 1 and 2 of the process
+        self._spec = spec
+        self._console: Console | None = None
+        try:
+            if spec.tty:
+                with step("exec.console"):
+                    self._console = Console(str(folder))
+            else:
+                self._pipes()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _pipes(self) -> None:
+        for name, attached in (
+            ("stdin", self._spec.stdin),
+            ("stdout", self._spec.stdout),
+            ("stderr", self._spec.stderr),
+        ):
+            if not attached:
+                self.theirs.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
+                continue
+            read, write = os.pipe2(os.O_CLOEXEC)
+            self.ours[name], theirs = (write, read) if name == "stdin" else (read, write)
+            self.theirs.append(theirs)
+
+    @property
+    def console(self) -> str:
+        """Where the runtime is to send the terminal, "" if there is to be none."""
+        return "" if self._console is None else self._console.path
+
+    def take(self) -> dict[str, int]:
+        """The process runs: our ends, which are the caller's from now on. Raises OSError, Failed."""
+        self._close_theirs()
+        if self._console is not None:
+            while (master := self._console.receive()) is not None:  # a start that was repeated has sent a second one
+                if "tty" in self.ours:
+                    os.close(self.ours["tty"])
+                self.ours["tty"] = master
+            if "tty" not in self.ours:
+                raise Failed("the runtime has sent no terminal")
+            if self._spec.console_size != (0, 0):
+                resize(self.ours["tty"], *self._spec.console_size)
+            self._close_console()
+        ours, self.ours = self.ours, {}
+        return ours
+
+    def _close_theirs(self) -> None:
+        for fd in self.theirs:
+            os.close(fd)
+        self.theirs = []
+
+    def _close_console(self) -> None:
+        if self._console is not None:
+            with step("exec.console.remove"):
+                self._console.close()
+            self._console = None
+
+    def abandon(self) -> None:
+        """Close everything: there will be no process, or nobody who listens."""
+        self._close_theirs()
+        for fd in self.ours.values():
+            os.close(fd)
+        self.ours = {}
+        self._close_console()
