@@ -13,7 +13,7 @@ from wherry.model.containers import Container
 from wherry.model.execs import ExecSpec
 
 _SYSTEM = re.compile(r"No such file or directory|Permission denied|Is a directory|Not a directory|Exec format error")
-_MISSING = re.compile(r"executable file .* not found|(stat|open) \S+: no such file or directory")
+_MISSING = re.compile(r"executable file (.* )?not found|(stat|open) \S+: no such file or directory")
 _REFUSED = re.compile(r"open executable|is a directory|exec .*permission denied|executable.*permission denied")
 
 
@@ -45,8 +45,9 @@ _CHDIR = re.compile(r"chdir.*: (no such file or directory|not a directory|permis
 
 def exec_error(spec: ExecSpec, error: Failed) -> WherryError:
     """Why a runtime could not begin an exec, in the wording that clients know; `Invalid` where it is the user's program."""
-    text, path = _SYSTEM.sub(lambda match: match[0].lower(), error.text), spec.command[0]
-    prefix = "OCI runtime exec failed: exec failed: unable to start container process"
+    began = "exec failed: unable to start container process"  # what runc says itself, and crun does not
+    text = _SYSTEM.sub(lambda match: match[0].lower(), error.text).removeprefix(f"{began}: ")
+    prefix, path = f"OCI runtime exec failed: {began}", spec.command[0]
     if chdir := _CHDIR.search(text):
         return Invalid(f'{prefix}: chdir to cwd ("{spec.working_dir}") set in config.json failed: {chdir[1]}: unknown')
     if _MISSING.search(text) and path.rpartition("/")[2] in text:

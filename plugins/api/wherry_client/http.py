@@ -123,10 +123,10 @@ class Client:
             raise error
         return response
 
-    def hijack(self, path: str, query: Query = None) -> Connection:
+    def hijack(self, path: str, query: Query = None, body: object = None) -> Connection:
         """POST that turns the connection into a raw stream in both directions. Raises ApiError."""
         headers = {"Connection": "Upgrade", "Upgrade": "tcp", "Content-Type": "text/plain"}
-        response = self.request("POST", path, query, headers=headers)
+        response = self.request("POST", path, query, body, headers)
         return response.connection
 
     def keep(self, response: Response) -> None:

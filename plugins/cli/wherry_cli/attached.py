@@ -135,11 +135,14 @@ class _Nothing:
 
 
 class Signals:
-    """While entered, signals to this process go to the container (`proxy`), and window sizes to its terminal (`tty`)."""
+    """While entered, signals to this process go to the container (`proxy`), and window sizes to its terminal (`tty`).
 
-    def __init__(self, client: Client, container: str, *, proxy: bool, tty: bool) -> None:
+    `path` is the container's in the API, or an exec's, which takes no signals.
+    """
+
+    def __init__(self, client: Client, path: str, *, proxy: bool, tty: bool) -> None:
         self._client = client
-        self._container = container
+        self._path = path
         self._proxy = proxy
         self._tty = tty
         self._before: dict[signal.Signals, object] = {}
@@ -166,9 +169,7 @@ class Signals:
         if found is None:
             return True
         try:
-            self._client.call(
-                "POST", f"/containers/{self._container}/resize", {"h": found[0] + grow, "w": found[1] + grow}
-            )
+            self._client.call("POST", f"{self._path}/resize", {"h": found[0] + grow, "w": found[1] + grow})
         except (ApiError, CannotConnect):
             return False
         return True
@@ -188,7 +189,7 @@ class Signals:
             if self._impatience >= _PATIENCE:
                 raise CliError(f"\ngot {_PATIENCE} SIGTERM/SIGINTs, forcefully exiting")
         try:
-            self._client.call("POST", f"/containers/{self._container}/kill", {"signal": _name(number)})
+            self._client.call("POST", f"{self._path}/kill", {"signal": _name(number)})
         except (ApiError, CannotConnect):
             pass  # not running yet or any more: there is nothing that the signal could be for
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "container attach": ("attach", "ATTACH", "Connect this terminal to a running container."),
     "container create": ("run", "CREATE", "Create a container without starting it."),
+    "container exec": ("exec", "EXEC", "Run another program in a running container."),
     "container inspect": ("inspect", "CONTAINER_INSPECT", "Show all details of containers."),
     "container kill": ("lifecycle", "KILL", "Send a signal to running containers."),
     "container logs": ("logs", "LOGS", "Show what a container has written."),
@@ -67,7 +68,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 ALIASES: dict[str, str] = {
     **{
         verb: f"container {verb}"
-        for verb in ["attach", "create", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]
+        for verb in ["attach", "create", "exec", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]
     },
     **{verb: f"image {verb}" for verb in ["history", "import", "load", "tag"]},
     "ps": "container ls",
@@ -96,7 +97,7 @@ GROUPS: dict[str, str] = {
     "volume": "Manage volumes.",
 }
 
-COMMON = ("run", "ps", "images", "logs", "stop", "rm", "version", "info")
+COMMON = ("run", "exec", "ps", "images", "logs", "stop", "rm", "version", "info")
 
 
 def canonical(path: str) -> str | None:

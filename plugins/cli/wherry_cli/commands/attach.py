@@ -30,7 +30,7 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
         query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": values["detach-keys"]}
         connection = app.client.hijack(f"/containers/{identity}/attach", query)
         try:
-            with Signals(app.client, identity, proxy=values["sig-proxy"], tty=tty) as signals:
+            with Signals(app.client, f"/containers/{identity}", proxy=values["sig-proxy"], tty=tty) as signals:
                 if tty:
                     signals.resize(grow=1)  # a program repaints when the size changes, so it is changed twice
                     signals.resize()

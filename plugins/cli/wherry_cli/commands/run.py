@@ -140,7 +140,7 @@ def _attached(app: App, values: Values, request: dict[str, Any], identity: str) 
         f"/containers/{identity}/attach", {"stream": True, **wanted, "detachKeys": values["detach-keys"]}
     )
     try:
-        with Signals(app.client, identity, proxy=values["sig-proxy"], tty=tty) as signals:
+        with Signals(app.client, f"/containers/{identity}", proxy=values["sig-proxy"], tty=tty) as signals:
             condition = "removed" if values["rm"] else "next-exit"
             answer = app.client.request("POST", f"/containers/{identity}/wait", {"condition": condition})
             try:

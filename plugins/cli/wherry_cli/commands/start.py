@@ -49,7 +49,7 @@ def _attached(app: App, values: Values, name: str) -> int:
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": values["detach-keys"]}
     connection = app.client.hijack(f"/containers/{identity}/attach", query)
     try:
-        with Signals(app.client, identity, proxy=True, tty=tty) as signals:
+        with Signals(app.client, f"/containers/{identity}", proxy=True, tty=tty) as signals:
             condition = "removed" if container["HostConfig"]["AutoRemove"] else "next-exit"
             answer = app.client.request("POST", f"/containers/{identity}/wait", {"condition": condition})
             try:
