@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from pathlib import Path
 
 import attrs
+from tests.api.fake_execs import FakeExecs
 
 from wherry.errors import Conflict, Invalid, NotFound, NotModified
 from wherry.model.configs import Config, HostConfig
@@ -365,6 +366,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.events = Events()
         self.containers = FakeContainers(self.events)
+        self.execs = FakeExecs()
         self.images = FakeImages()
         self.networks = FakeNetworks(self.containers)
         self.volumes = FakeVolumes()

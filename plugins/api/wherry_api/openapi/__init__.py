@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 
 METHODS = ("get", "head", "post", "put", "delete")
-PATHS = ("system", "containers", "images", "networks", "volumes", "plugins", "swarm", "wherry")
+PATHS = ("system", "containers", "execs", "images", "networks", "volumes", "plugins", "swarm", "wherry")
 SCHEMAS = (
     "common",
     "system",
     "containers",
+    "execs",
     "configs",
     "host_config",
     "resources",
