@@ -18,7 +18,22 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("proc", "dev", "tmp", "sys"):
         (root / name).mkdir()
     shutil.copy(BUSYBOX, root / "bin" / "busybox")
-    for name in ("sh", "cat", "echo", "sleep", "seq", "yes", "head", "stty", "ls", "usleep", "true", "dd", "tr"):
+    for name in (
+        "sh",
+        "cat",
+        "echo",
+        "sleep",
+        "seq",
+        "yes",
+        "head",
+        "stty",
+        "ls",
+        "usleep",
+        "true",
+        "dd",
+        "tr",
+        "grep",
+    ):
         (root / "bin" / name).symlink_to("busybox")
     (root / "bin" / "refused").write_text("not to be executed")
     return root

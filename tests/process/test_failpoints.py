@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.process.exec_kit import Execs
 from tests.process.process_kit import Tree, runtime, tree, until
 
 from wherry.errors import WherryError
@@ -22,6 +23,10 @@ STEPS = [
     "monitor.create.pid",
     "monitor.start.fifo",
     "monitor.kill",
+    "monitor.exec.spawn",
+    "monitor.exec.pid",
+    "monitor.exec.kill",
+    "monitor.exec.sweep",
     "monitor.exit.write",
     "monitor.exit.remove",
     "monitor.delete.cgroups",
@@ -39,6 +44,7 @@ async def live(tree: Tree, id: str, *, rotated: bool = True) -> None:
     try:
         await tree.processes.create(tree.launch(id, "seq 1 20; sleep 60", tty=True, log=log))
         await tree.processes.start(id)
+        await execute(tree, id)
         await tree.processes.job("ensure_bind", {"path": str(tree.root / "new" / id), "create": True})
         await tree.processes.reserve_ports(id, [PortMapping("tcp", "127.0.0.1", 47115, 1)])
         await until(lambda: bool(list(tree.root.glob(f"{id}.log*"))), 2)
@@ -54,6 +60,17 @@ async def live(tree: Tree, id: str, *, rotated: bool = True) -> None:
             except WherryError:
                 if attempt:
                     raise
+
+
+async def execute(tree: Tree, id: str) -> None:
+    """One exec that is killed, and one that cannot begin."""
+    execs = Execs(tree)
+    started = await execs.start(id, ["/bin/sleep", "60"])
+    started.close()
+    await tree.processes.execs.kill(started.id)
+    assert await execs.status(started) == 137
+    with pytest.raises(WherryError):
+        await execs.start(id, ["/nosuch"])
 
 
 @pytest.mark.parametrize("action", ["error@before", "error@after", "kill@before", "kill@after"])
@@ -72,9 +89,11 @@ def test_a_step_that_fails_leaves_nothing(
             except (WherryError, AssertionError) as error:
                 problem = error
             refused = action.startswith("error") and not name.startswith(
-                ("monitor.exit", "monitor.delete", "monitor.log")
+                ("monitor.exit", "monitor.delete", "monitor.log", "monitor.exec.sweep")
             )
-            alone = name.startswith(("supervisor.job", "helper."))  # what is not asked again of a successor
+            alone = name.startswith(
+                ("supervisor.job", "helper.", "monitor.exec.spawn", "monitor.exec.pid")
+            )  # what is not asked again of a successor
             assert (problem is not None) == (refused or alone), problem
             assert await fresh.processes.list() == []
             assert (await fresh.status())["held"] == {}

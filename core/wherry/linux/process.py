@@ -105,17 +105,6 @@ def children() -> list[int]:
         return [int(pid) for pid in file.read().split()]
 
 
-def descendants(pid: int) -> list[int]:
-    """The children of a process that has been stopped, theirs, and so on; none if it is gone."""
-    found: list[int] = []
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                for child in map(int, file.read().split()):
-                    found += [child, *descendants(child)]
-    return found
-
-
 def program_of(pid: int) -> str:
     """The path of the program that a process executes, empty for a zombie or a process that is gone."""
     try:

@@ -1,7 +1,8 @@
 """Execs: further processes in running containers. The runtime makes them and we watch them; their streams are the engine's.
 
-The supervisor holds an exec as it holds a container, with its pid and pidfd, so that its exit code outlives a monitor. One
-whose start dies with a monitor is ended: nobody knows how far it came, and a user's program never runs twice.
+The supervisor holds an exec as it holds a container, with its pid and pidfd, so that its exit code outlives a monitor. A
+start that is interrupted by a monitor's death is finished by the supervisor; where that cannot be, it has failed and is not
+repeated: nobody knows how far it came, and a user's program never runs twice.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Starting:
         """Run the runtime. Raises OSError, with nothing left open."""
         monitor = self._monitor
         arguments = ["exec", "--detach", "--process", f"/proc/{os.getpid()}/fd/{self._process}"]
-        arguments += ["--pid-file", _pid_file(monitor, self.id)]
+        arguments += ["--pid-file", pid_file(monitor.work, self.id)]
         if self._console:
             arguments += ["--console-socket", self._console]
         monitor.link.tell("begin", id=self.id, meta=self._meta)
@@ -85,21 +86,24 @@ class Starting:
 
     def _take_over(self) -> None:
         monitor = self._monitor
-        with step("monitor.exec.pid"):
-            pid = self._pid = _read_pid(monitor, self.id)
-            os.unlink(_pid_file(monitor, self.id))
+        pid = self._pid = _read_pid(monitor, self.id)
         pidfd = -1
         with suppress(ProcessLookupError):  # it has ended already, and been reaped
             pidfd = os.pidfd_open(pid)
         process = Exec(self.id, pid, self._meta, pidfd)
         fds = {"pidfd": pidfd} if pidfd >= 0 else {}
-
-        def held() -> None:
-            for reply in self.replies:
-                reply.ok(pid)
-
-        monitor.link.tell("hold", held, list(fds.values()), id=self.id, pid=pid, meta=self._meta, names=list(fds))
+        monitor.link.tell("hold", self._held, list(fds.values()), id=self.id, pid=pid, meta=self._meta, names=list(fds))
+        try:
+            with step("monitor.exec.pid"):  # not before: who dies in between leaves it to its successor
+                os.unlink(pid_file(monitor.work, self.id))
+        except OSError:
+            _close(process)
+            raise
         monitor.execs.add(process, monitor.exits.unclaimed(pid))
+
+    def _held(self) -> None:
+        for reply in self.replies:
+            reply.ok(self._pid)
 
     def _undo(self, problem: Failed) -> None:
         try:
@@ -107,7 +111,8 @@ class Starting:
         except OSError as error:
             report(f"exec {self.id}: {error}")
         self._monitor.link.tell("forget", id=self.id)
-        for reply in self.replies:
+        replies, self.replies = self.replies, []
+        for reply in replies:
             reply.fail(problem)
 
 
@@ -128,7 +133,7 @@ class Execs:
         elif id in self.starting:
             self.starting[id].replies.append(reply)
         elif request.get("again"):
-            raise Unavailable(f"the start of exec {id} was interrupted and undone; execute the command once more")
+            raise Unavailable(f"the start of exec {id} was interrupted: execute the command once more")
         else:
             self._start(id, request, fds, reply)
 
@@ -252,12 +257,13 @@ def sweep(monitor: Monitor, id: str, parent: int, pid: int = 0) -> None:
                 os.unlink(f"{monitor.work}/{name}")
 
 
-def _pid_file(monitor: Monitor, id: str) -> str:
-    return f"{monitor.work}/{id}.pid"
+def pid_file(work: str, id: str) -> str:
+    """Where the runtime writes an exec's pid."""
+    return f"{work}/{id}.pid"
 
 
 def _read_pid(monitor: Monitor, id: str) -> int:
-    with open(_pid_file(monitor, id)) as file:
+    with open(pid_file(monitor.work, id)) as file:
         return int(file.read())
 
 

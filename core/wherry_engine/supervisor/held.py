@@ -58,6 +58,15 @@ class Holdings:
         self._by_pid.pop(entry.pid, None)
         self._told(entry)
 
+    def begun(self) -> list[Held]:
+        """Those that a monitor has begun to make and not handed over."""
+        return [entry for entry in self.containers.values() if not entry.pid]
+
+    def started(self, entry: Held, pid: int, pidfd: int) -> None:
+        """One of these has a process after all, a child of ours."""
+        entry.pid, entry.fds = pid, {"pidfd": pidfd}
+        self._by_pid[pid] = entry
+
     def is_held(self, pid: int) -> bool:
         """Whether this is the process of a container that has been handed over."""
         return pid in self._by_pid

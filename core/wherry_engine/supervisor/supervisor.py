@@ -15,7 +15,7 @@ from typing import Any
 
 from wherry.errors import Invalid
 from wherry.linux import sockets
-from wherry.linux.process import become_subreaper, children, descendants, set_title, status_of
+from wherry.linux.process import become_subreaper, children, set_title, status_of
 from wherry.linux.steps import arm, step
 from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
@@ -24,6 +24,7 @@ from wherry_engine.monitor.main import Monitor
 from wherry_engine.monitor.protocol import VERSION
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Held, Ports, Shared
+from wherry_engine.supervisor.execs import finish_starts
 from wherry_engine.supervisor.fork import fork
 from wherry_engine.supervisor.held import Holdings
 from wherry_engine.supervisor.jobs import Helpers
@@ -124,6 +125,7 @@ class Supervisor:
         while self._channel is not None and self._read_monitor(self._channel.sock):
             pass  # its last words first: what to hold, who has ended
         if self._stopped is None:
+            finish_starts(f"{self.shared.root}/work", self._holdings)
             self._kill_strays()
             report("the monitor has died; its successor takes over")
         self._loop.stop()
@@ -133,7 +135,8 @@ class Supervisor:
         while strays := [pid for pid in children() if self._is_stray(pid)]:
             with step("supervisor.stray.kill"):
                 for pid in strays:
-                    _end_tree(pid)
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
 
     def _is_stray(self, pid: int) -> bool:
         """Whether this child of ours is neither a helper, nor a container's process, nor an orphan from within one.
@@ -206,13 +209,3 @@ class Supervisor:
         self._clients.close()
         if self._channel is not None:
             self._channel.close()
-
-
-def _end_tree(pid: int) -> None:
-    """Kill a child and reap it, and kill all below it: a runtime's half-made exec may be in its container's cgroup already."""
-    os.kill(pid, signal.SIGSTOP)
-    if os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]):
-        for each in (*descendants(pid), pid):
-            with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
-        os.waitpid(pid, 0)
