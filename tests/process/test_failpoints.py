@@ -44,11 +44,11 @@ async def live(tree: Tree, id: str, *, rotated: bool = True) -> None:
     try:
         await tree.processes.create(tree.launch(id, "seq 1 20; sleep 60", tty=True, log=log))
         await tree.processes.start(id)
-        await execute(tree, id)
         await tree.processes.job("ensure_bind", {"path": str(tree.root / "new" / id), "create": True})
         await tree.processes.reserve_ports(id, [PortMapping("tcp", "127.0.0.1", 47115, 1)])
         await until(lambda: bool(list(tree.root.glob(f"{id}.log*"))), 2)
         await until(lambda: not rotated or tree.log(id).with_name(f"{id}.log.1.gz").exists(), 2)
+        await execute(tree, id)
         await tree.processes.kill(id, signal.SIGKILL)
         await tree.ended(id)
     finally:
@@ -92,7 +92,7 @@ def test_a_step_that_fails_leaves_nothing(
                 ("monitor.exit", "monitor.delete", "monitor.log", "monitor.exec.sweep")
             )
             alone = name.startswith(
-                ("supervisor.job", "helper.", "monitor.exec.spawn", "monitor.exec.pid")
+                ("supervisor.job", "helper.", "monitor.exec.spawn")
             )  # what is not asked again of a successor
             assert (problem is not None) == (refused or alone), problem
             assert await fresh.processes.list() == []

@@ -140,6 +140,7 @@ class Execs:
             raise Failed(f"failed to start exec {id}: {error}") from error
         except WherryError as error:
             self._over(known, exec_failure_code(error))
+            self._forget(id)  # a monitor that has died over it is remembered
             raise
         finally:
             known.started.set()

@@ -123,6 +123,7 @@ class Execs:
         self._monitor = monitor
         self._all: dict[str, Exec] = {}
         self._by_pid: dict[int, Exec] = {}
+        self._interrupted: dict[str, Meta] = {}  # starts that died with a monitor, until the engine knows
         self.starting: dict[str, Starting] = {}
 
     def start(self, request: Mapping[str, Any], fds: list[int], reply: Reply) -> None:
@@ -132,7 +133,7 @@ class Execs:
             reply.ok(self._all[id].pid)
         elif id in self.starting:
             self.starting[id].replies.append(reply)
-        elif request.get("again"):
+        elif id in self._interrupted:
             raise Unavailable(f"the start of exec {id} was interrupted: execute the command once more")
         else:
             self._start(id, request, fds, reply)
@@ -186,6 +187,8 @@ class Execs:
         for process in [self._all[id] for id in ids if id in self._all]:
             if process.exit is not None:
                 self._drop(process)
+        for id in [id for id in ids if id in self._interrupted]:
+            self._drop_interrupted(id)
 
     def kill(self, id: str) -> None:
         """End one that runs."""
@@ -200,10 +203,16 @@ class Execs:
             process.forgotten = True
             if process.exit is not None:
                 self._drop(process)
+        for interrupted in [each for each, meta in self._interrupted.items() if meta[MARK] == id]:
+            self._drop_interrupted(interrupted)
 
     def _drop(self, process: Exec) -> None:
         del self._all[process.id]
         self._monitor.link.tell("forget", id=process.id)
+
+    def _drop_interrupted(self, id: str) -> None:
+        del self._interrupted[id]
+        self._monitor.link.tell("forget", id=id)
 
     def rows(self) -> list[dict[str, Any]]:
         """All of them, as engines are told."""
@@ -218,7 +227,8 @@ class Execs:
                 sweep(self._monitor, entry.id, os.getppid())
             except OSError as error:
                 report(f"exec {entry.id}: {error}")
-            self._monitor.link.tell("forget", id=entry.id)
+            self._interrupted[entry.id] = entry.meta
+            self._monitor.link.tell("begin", id=entry.id, meta=entry.meta)
             return
         process = Exec(entry.id, entry.pid, entry.meta, entry.fds.get("pidfd", -1))
         if entry.done is None and entry.exit is not None:
@@ -231,7 +241,7 @@ class Execs:
 
     def hold(self) -> list[Held]:
         """What the supervisor that this process is about to become has to hold."""
-        held = []
+        held = [Held(id, 0, meta, {}) for id, meta in self._interrupted.items()]
         for process in self._all.values():
             fds = {"pidfd": process.pidfd} if process.pidfd >= 0 else {}
             entry = Held(process.id, process.pid, process.meta, fds)
