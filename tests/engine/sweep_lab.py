@@ -25,6 +25,7 @@ from wherry.linux import steps
 from wherry.linux.mountinfo import mounts
 from wherry.model.configs import Config, HostConfig, PortBinding
 from wherry.model.containers import ContainerSpec
+from wherry.model.execs import ExecSpec
 from wherry.model.networks import NetworkSpec
 from wherry.model.volumes import VolumeSpec
 from wherry_engine.engine.engine import Engine, Settings
@@ -97,6 +98,13 @@ async def ended(engine: Engine) -> None:
     await asyncio.wait_for(over, 10)
 
 
+async def executed(engine: Engine) -> None:
+    id = engine.execs.create("one", ExecSpec(command=("true",), tty=True))
+    streams = await engine.execs.start(id)
+    streams.release()
+    await asyncio.wait_for(streams.ended.wait(), 10)
+
+
 async def nothing(engine: Engine) -> None:
     del engine
 
@@ -122,6 +130,7 @@ SCENARIOS: dict[str, Scenario] = {
     "container-start": Scenario(lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one"))),
     "container-stop": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one")),
     "container-end": Scenario(ended, lambda e: run(e, "one")),
+    "container-exec": Scenario(executed, lambda e: run(e, "one")),
     "container-remove": Scenario(
         lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
     ),
@@ -196,6 +205,7 @@ class Lab:
             ("sandboxes", _names(self.root / "run" / "netns"), running),
             ("bundles", _names(self.root / "run" / "bundles"), running),
             ("processes", {p.id for p in await engine._processes.list()}, running),
+            ("execs that run", {e.shown.id for e in engine.execs._all.values() if e.shown.running}, set()),
             ("reserved ports", set(await engine._processes.ports()), running),
             ("intents", {i.name for i in engine._journal.pending()}, set()),
         ]  # fmt: skip

@@ -15,6 +15,7 @@ from wherry_api.facade import ExecStreams
 from wherry_api.hijack import ClientEnd, Source, Taken, relay, take_over
 from wherry_api.router import Route
 from wherry_api.routes.containers import terminal_size
+from wherry_api.routes.system import hint
 from wherry_api.shapes.execs import console_size, exec_json, read_exec
 from wherry_api.shapes.keys import DETACH
 from wherry_api.streams import content_type, frame
@@ -67,6 +68,7 @@ class ExecEnd:
 
 async def create(call: Call) -> web.StreamResponse:
     """Note what is to be executed."""
+    hint(call)
     spec = read_exec(await call.fields())
     return call.json({"Id": call.engine.execs.create(call.parameters["id"], spec)}, 201)
 
