@@ -141,6 +141,11 @@ class Engine:
             raise RuntimeError(f"wherryd ended with status {status}\n{self.log_tail()}")
         return time.monotonic() - begun
 
+    def kill(self) -> None:
+        """End it as a crash would; what it runs goes on."""
+        self._process.kill()
+        self._process.wait()
+
     def log_tail(self, lines: int = 40) -> str:
         """The end of what it wrote to its log."""
         return "\n".join(self.places.log.read_text(errors="replace").splitlines()[-lines:])

@@ -31,6 +31,10 @@ class Console:
             os.close(self._folder)
             raise
 
+    def fileno(self) -> int:
+        """The descriptor that is readable when a terminal has been sent."""
+        return self._listener.fileno()
+
     def receive(self) -> int | None:
         """The master of the terminal that has been sent, None if there is none. The descriptor is the caller's."""
         try:

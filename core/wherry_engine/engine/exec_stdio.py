@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wherry.errors import Failed
@@ -48,18 +51,35 @@ class ExecStdio:
         """Where the runtime is to send the terminal, "" if there is to be none."""
         return "" if self._console is None else self._console.path
 
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """While the process is being started: its terminal, if it has one, gets its size as soon as it is there."""
+        console = self._console
+        if console is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_reader(console.fileno(), self._receive, console)
+        try:
+            yield
+        finally:
+            loop.remove_reader(console.fileno())
+
+    def _receive(self, console: Console) -> None:
+        while (master := console.receive()) is not None:  # a start that was repeated has sent a second one
+            if "tty" in self.ours:
+                os.close(self.ours["tty"])
+            self.ours["tty"] = master
+            if self._spec.console_size != (0, 0):
+                resize(master, *self._spec.console_size)
+
     def take(self) -> dict[str, int]:
         """The process runs: our ends, which are the caller's from now on. Raises OSError, Failed."""
         self._close_theirs()
         if self._console is not None:
-            while (master := self._console.receive()) is not None:  # a start that was repeated has sent a second one
-                if "tty" in self.ours:
-                    os.close(self.ours["tty"])
-                self.ours["tty"] = master
+            self._receive(self._console)
             if "tty" not in self.ours:
                 raise Failed("the runtime has sent no terminal")
-            if self._spec.console_size != (0, 0):
-                resize(self.ours["tty"], *self._spec.console_size)
             self._close_console()
         ours, self.ours = self.ours, {}
         return ours

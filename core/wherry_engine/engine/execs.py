@@ -81,8 +81,11 @@ class Execs:
     def _stale(self, known: _Known) -> bool:
         """Whether its container is gone, or has ended before the exec began."""
         now = self._book.table.get(known.container.id)
+        if now is None:
+            return True
         begun = known.shown.running or known.shown.exit_code is not None
-        return now is None or (not begun and now.state.started_ns != known.container.state.started_ns)
+        same_run = now.running and now.state.started_ns == known.container.state.started_ns
+        return not begun and not same_run
 
     def _active(self, ref: str) -> Container:
         """The container, in which something can be executed. Raises `NotFound`, `Conflict`."""
@@ -165,7 +168,8 @@ class Execs:
                 about={"container": container.id, "spec": to_data(spec)},
             )
             try:
-                pid = await self._processes.start(launch)
+                with stdio.receiving():
+                    pid = await self._processes.start(launch)
             except Failed as error:
                 raise exec_error(spec, error) from error
             known.shown = attrs.evolve(known.shown, pid=pid)
