@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.cli.client import Client, Ran
-from tests.cli.fake_daemon import FakeDaemon, Reply, Request
+from tests.cli.fake_daemon import FakeDaemon, Reply, Request, Session, frame
 from tests.cli.fake_data import ago, ident, sha
 
 pytestmark = pytest.mark.peer
@@ -93,6 +93,16 @@ run --cpus abc busybox
 run -l =x busybox
 start a b
 attach nosuch
+exec
+exec box-1
+exec nosuch true
+exec box-1 sh -c 'echo $0'
+exec -d box-1 true
+exec -it box-1 sh
+exec -i --foo box-1 sh
+exec -e
+exec --env-file /nonexistent box-1 sh
+exec --detach-keys ctrl-xx box-1 sh
 container foo
 volume inspect nosuch
 load -i /nonexistent
@@ -135,8 +145,17 @@ def _more(daemon: FakeDaemon) -> None:
         ),
     )
     daemon.on("POST", "/images/a/tag", Reply(201))
+    daemon.on("POST", "/containers/box-1/exec", Reply(201, {"Id": ident("e")}))
+    daemon.on("POST", f"/exec/{ident('e')}/start", _exec_start)
+    daemon.on("GET", f"/exec/{ident('e')}/json", {"ID": ident("e"), "Running": False, "ExitCode": 4})
     daemon.on("POST", "/containers/box-1/wait", lambda r: iter([b'{"StatusCode":3}\n']))
     daemon.on("DELETE", "/images/busybox", [{"Untagged": "busybox:latest"}, {"Deleted": sha("a")}])
+
+
+def _exec_start(request: Request) -> Reply | Session:
+    if request.json.get("Detach"):
+        return Reply(200)
+    return lambda peer: peer.sendall(frame(1, b"out\n") + frame(2, b"err\n"))
 
 
 def _created(request: Request) -> Reply | Iterator[bytes]:
@@ -274,3 +293,31 @@ def _without_defaults(body: dict[str, Any]) -> None:
         del host["OomKillDisable"]
     if not body.get("NetworkingConfig", {}).get("EndpointsConfig"):
         body.pop("NetworkingConfig", None)
+
+
+EXECS = """
+box-1 sh -c true
+-i box-1 cat
+-d box-1 sleep 5
+-d -i -u 1:2 -w /x --privileged box-1 true
+-e A=1 -e HERE -e NOT_HERE --env-file ENVIRONMENT --detach-keys ctrl-a,b box-1 env
+-t box-1 sh
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", EXECS)
+def test_requests_of_an_exec_are_dockers(
+    daemon: FakeDaemon, wherry: Client, docker: Client, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "env").write_text("B=two words\nHERE\nNOT_HERE\n")
+    words = shlex.split(line.replace("ENVIRONMENT", str(tmp_path / "env")))
+    found = []
+    for client in (wherry, docker):
+        ran = client("exec", *words, environment={"HERE": "yes"})
+        begun = daemon.last("POST", f"/exec/{ident('e')}/start")
+        bodies = [_said(daemon.last("POST", "/containers/box-1/exec").json), _said(begun.json)]
+        for body in bodies:
+            body.get("Env", []).sort()
+            found.append({name: value for name, value in body.items() if value is not False})
+        found.append({"status": ran.status, "out": ran.out, "err": ran.err, "upgrade": begun.headers.get("upgrade")})
+    assert found[:3] == found[3:]

@@ -165,6 +165,7 @@ CONTAINERS, RUNNING, STOPPED = _containers("any"), _containers("running"), _cont
 ARGUMENTS: dict[str, Sequence[Source]] = {
     "completion": (_fixed("bash", "fish", "zsh"), _nothing),
     "container attach": (RUNNING, _nothing),
+    "container exec": (RUNNING, _nothing),
     "container create": (_images, _nothing),
     "container inspect": (CONTAINERS,),
     "container kill": (RUNNING,),

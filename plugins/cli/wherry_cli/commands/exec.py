@@ -29,7 +29,7 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     """Run a program in a container; its exit status, or 0 if it is left alone."""
     from wherry_cli.terminal import check_stdin, parse_keys, size
 
-    keys = parse_keys(values["detach-keys"])
+    keys = parse_keys(values["detach-keys"]) if values["tty"] else b""
     request = _request(app, values, arguments[1:])
     name = path_name(arguments[0])
     app.client.call("GET", f"/containers/{name}/json")  # that there is none is said before anything else
@@ -51,7 +51,12 @@ def _request(app: App, values: Values, command: list[str]) -> dict[str, Any]:
     from wherry_cli.containers.environment import environment
 
     attached = not values["detach"]
+    try:
+        variables = environment(values["env-file"], values["env"], app.environment)
+    except CliError as error:
+        raise CliError(error.text) from None
     return {
+        "Detach": values["detach"],
         "User": values["user"],
         "Privileged": values["privileged"],
         "Tty": values["tty"],
@@ -59,7 +64,7 @@ def _request(app: App, values: Values, command: list[str]) -> dict[str, Any]:
         "AttachStdout": attached,
         "AttachStderr": attached,
         "DetachKeys": values["detach-keys"],
-        "Env": environment(values["env-file"], values["env"], app.environment),
+        "Env": variables,
         "WorkingDir": values["workdir"],
         "Cmd": command,
     }
