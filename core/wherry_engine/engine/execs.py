@@ -55,6 +55,7 @@ class Execs:
     def __init__(self, book: Book, runtimes: Runtimes, folders: Folders, processes: ExecProcesses) -> None:
         self._book, self._runtimes, self._folders, self._processes = book, runtimes, folders, processes
         self._all: dict[str, _Known] = {}
+        self._open: dict[str, dict[str, _Known]] = {}  # those that have not ended, by container
         self._pool = Pool("execs", 4)
         self._tasks: set[asyncio.Task[None]] = set()
         processes.ended = self._ended
@@ -67,10 +68,8 @@ class Execs:
 
     def ids(self, container: Container) -> Sequence[str]:
         """The execs of a container that have not ended."""
-        return [
-            id for id, each in self._all.items()
-            if each.container.id == container.id and each.shown.exit_code is None and not self._stale(each)
-        ]  # fmt: skip
+        opened = self._open.get(container.id, {})
+        return [id for id, each in opened.items() if not self._stale(each)]
 
     def _find(self, id: str) -> _Known:
         known = self._all.get(id)
@@ -115,17 +114,35 @@ class Execs:
         container = self._active(ref)
         if not spec.command:
             raise Invalid("No exec command specified")
-        for id in [id for id, each in self._all.items() if self._stale(each) and not each.shown.running]:
-            del self._all[id]
+        self._forget_stale()
         filled = attrs.evolve(
             spec,
             user=spec.user or container.config.user,
             working_dir=spec.working_dir or container.config.working_dir,
         )
         id = new_id()
-        known = self._all[id] = _Known(Exec(id=id, container_id=container.id, spec=filled), container)
+        known = _Known(Exec(id=id, container_id=container.id, spec=filled), container)
+        self._add(known)
         self._emit(known, f"exec_create: {_words(filled)}")
         return id
+
+    def _add(self, known: _Known) -> None:
+        self._all[known.shown.id] = known
+        self._open.setdefault(known.container.id, {})[known.shown.id] = known
+
+    def _closed(self, known: _Known) -> None:
+        opened = self._open.get(known.container.id, {})
+        opened.pop(known.shown.id, None)
+        if not opened:
+            self._open.pop(known.container.id, None)
+
+    def _forget_stale(self) -> None:
+        """Those that were never started, and never will be."""
+        stale = [each for opened in self._open.values() for each in opened.values() if self._stale(each)]
+        for known in stale:
+            if not known.shown.running:
+                del self._all[known.shown.id]
+                self._closed(known)
 
     async def start(self, id: str, console_size: tuple[int, int] = (0, 0)) -> ExecStreams:
         """Begin it; its streams, of which nothing is lost before somebody listens. Raises as `check`, and why it failed."""
@@ -231,6 +248,7 @@ class Execs:
 
     def _over(self, known: _Known, status: int) -> None:
         known.shown = attrs.evolve(known.shown, running=False, exit_code=status)
+        self._closed(known)
         asyncio.get_running_loop().call_later(KEPT, self._all.pop, known.shown.id, None)
 
     def _finish(self, known: _Known) -> None:
@@ -256,8 +274,9 @@ class Execs:
                 continue
             spec = from_data(info.about["spec"], ExecSpec)
             shown = Exec(id=info.id, container_id=container.id, spec=spec, pid=info.pid, running=True)
-            self._all[info.id] = known = _Known(shown, container)
+            known = _Known(shown, container)
             known.started.set()
+            self._add(known)
 
     def close(self) -> None:
         """The engine ends: nobody reads or writes any more."""
