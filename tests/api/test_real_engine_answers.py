@@ -81,9 +81,20 @@ def more_requests(walk: Walk) -> None:
     walk.ask("POST", "/containers/create?name=other", requests.SPECS["plain"])
     walk.ask("POST", "/networks/plain/connect", {"Container": "other"})
     walk.ask("POST", "/networks/plain/disconnect", {"Container": "other"})
-    walk.ask("DELETE", "/containers/other")
+    exec_requests(walk, "other")
+    walk.ask("DELETE", "/containers/other?force=1")
     walk.ask("POST", "/containers/short/attach?logs=1&stdout=1")
     walk.ask("POST", "/images/create?fromImage=localhost:1/nosuch")
+
+
+def exec_requests(walk: Walk, container: str) -> None:
+    """An exec on a terminal, in a container that has not been started yet."""
+    walk.ask("POST", f"/containers/{container}/start")
+    id = walk.ask("POST", f"/containers/{container}/exec", {"Cmd": ["sleep", "60"], "Tty": True, "User": "0"})["Id"]
+    walk.ask("POST", f"/exec/{id}/start", {"Detach": True, "Tty": True})
+    walk.ask("POST", f"/exec/{id}/resize?h=20&w=70")
+    walk.ask("GET", f"/exec/{id}/json")
+    walk.ask("GET", f"/containers/{container}/json")
 
 
 def test_every_answer_is_as_documented_and_has_what_dockerd_has(walk: Walk) -> None:

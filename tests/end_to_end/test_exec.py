@@ -213,6 +213,7 @@ def test_execs_end_with_their_container_and_none_begins_without(engine: World) -
     with engine.docker.start("exec", "short", "sleep", "10000") as client:
         until(lambda: len(engine.running("short")) == 2)
         (running,) = [id for id in engine.running("short") if id != never]
+        until(lambda: engine.ask("GET", f"/exec/{running}/json")[1]["Pid"])
         assert engine.docker("kill", "short").status == 0
         assert client.wait(10) == 137
     assert engine.code(running) == 137
