@@ -28,9 +28,11 @@ async def created(api: Served, **body: object) -> str:
     return id
 
 
-async def started(api: Served, id: str, extra: bytes = b"", *, upgrade: bool = True) -> tuple[Stream, FakeProcess]:
+async def started(
+    api: Served, id: str, extra: bytes = b"", *, upgrade: bool = True, body: bytes = b"{}"
+) -> tuple[Stream, FakeProcess]:
     """A client that has asked to start it and has sent `extra` at once, and the process."""
-    stream, body = await api.open(), b"{}"
+    stream = await api.open()
     fields = ["Host: d", "Content-Type: application/json", f"Content-Length: {len(body)}"]
     fields += ["Connection: Upgrade", "Upgrade: tcp"] if upgrade else []
     stream.writer.write("\r\n".join([f"POST /exec/{id}/start HTTP/1.1", *fields, "", ""]).encode() + body + extra)
@@ -103,6 +105,20 @@ def test_streams_are_carried_both_ways_with_the_end_of_input(serve: Serve) -> No
         api.engine.execs.end(process, 3)
         assert await stream.reader.read() == b""
         assert (await api.ask("GET", f"/exec/{id}/json")).value["ExitCode"] == 3
+        stream.close()
+
+    serve(scenario)
+
+
+def test_framing_is_what_the_start_asks_for(serve: Serve) -> None:
+    async def scenario(api: Served) -> None:
+        id = await created(api, **ALL)
+        stream, process = await started(api, id, body=b'{"Tty": true}')
+        assert (await stream.head())[1]["content-type"] == "application/vnd.docker.raw-stream"
+        os.write(process.fds["stdout"], b"plain")
+        assert await stream.reader.readexactly(5) == b"plain"
+        process.close("stdout", "stderr")
+        api.engine.execs.end(process, 0)
         stream.close()
 
     serve(scenario)

@@ -22,10 +22,10 @@ from wherry_api.streams import content_type, frame
 
 
 class ExecEnd:
-    """An exec's end of a relay: frames its output, and lets go of it without ending it."""
+    """An exec's end of a relay: frames its output if the client wants that, and lets go of it without ending it."""
 
-    def __init__(self, streams: ExecStreams, *, tty: bool) -> None:
-        self._streams, self._tty = streams, tty
+    def __init__(self, streams: ExecStreams, *, framed: bool) -> None:
+        self._streams, self._framed = streams, framed
         self._source: Source | None = None
         self.eof = streams.ended
         self.writable = asyncio.Event()
@@ -41,10 +41,10 @@ class ExecEnd:
             (self._source.resume if writable else self._source.pause)()
 
     def deliver(self, receive: Callable[[bytes], None]) -> None:
-        if self._tty:
-            self._streams.listen(lambda _, data: receive(data))
-        else:
+        if self._framed:
             self._streams.listen(lambda name, data: receive(frame(name, data)))
+        else:
+            self._streams.listen(lambda _, data: receive(data))
 
     def follow(self, source: Source) -> None:
         self._source = source
@@ -74,7 +74,10 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 async def start(call: Call) -> web.StreamResponse:
-    """Execute it, and carry its streams until it ends; or only execute it."""
+    """Execute it, and carry its streams until it ends; or only execute it.
+
+    Whether output is framed is what the client says here, as with dockerd: it need not be what it said at the creation.
+    """
     execs, id = call.engine.execs, call.parameters["id"]
     fields = await call.fields(optional=True)
     detach, tty, size = fields.boolean("Detach"), fields.boolean("Tty"), console_size(fields)
@@ -89,7 +92,7 @@ async def start(call: Call) -> web.StreamResponse:
     async with take_over(call.request, content_type(call.version, tty)) as client:
         try:
             async with _started(call, id, size) as streams:
-                await _carry(call, found, streams, client)
+                await _carry(call, found, ExecEnd(streams, framed=not tty), client)
         except WherryError as error:
             text = f"{error.text}\r\n".encode()
             await client.finish(text if tty else frame("stdout", text))
@@ -122,11 +125,11 @@ def _leave(streams: ExecStreams) -> None:
     streams.release()
 
 
-async def _carry(call: Call, found: Exec, streams: ExecStreams, client: ClientEnd) -> None:
+async def _carry(call: Call, found: Exec, process: ExecEnd, client: ClientEnd) -> None:
     spec = found.spec
     detached = await relay(
         client,
-        ExecEnd(streams, tty=spec.tty),
+        process,
         stdin=spec.stdin,
         closes_stdin=not spec.tty,
         detach_keys=(spec.detach_keys or DETACH) if spec.tty else b"",
