@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wherry_engine.monitor.container import Container, Peer, Stream
-from wherry_engine.monitor.loop import HUNG_UP, IN, OUT
+from wherry.linux.loop import HUNG_UP, IN, OUT
 
 if TYPE_CHECKING:
     from wherry_engine.monitor.streams import Streams

@@ -11,7 +11,7 @@ from typing import Any
 
 from wherry.errors import Failed, WherryError
 from wherry.linux import sockets
-from wherry_engine.monitor.loop import IN, OUT, Loop
+from wherry.linux.loop import IN, OUT, Loop
 from wherry_engine.monitor.report import report
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wherry_engine.monitor.logfile import LogFile
-from wherry_engine.monitor.loop import Timer
+from wherry.linux.loop import Timer
 
 Meta = dict[str, Any]
 """What outlives a monitor, besides descriptors: operation, bundle, runtime, tty, stdin_once, log, slots, cgroups, attached."""

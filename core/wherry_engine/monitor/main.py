@@ -25,7 +25,7 @@ from wherry_engine.monitor.execs import MARK, Execs
 from wherry_engine.monitor.exits import Exits
 from wherry_engine.monitor.launch import Creation, free_slots
 from wherry_engine.monitor.link import Link
-from wherry_engine.monitor.loop import Loop
+from wherry.linux.loop import Loop
 from wherry_engine.monitor.ports import Reservations
 from wherry_engine.monitor.progress import Progress
 from wherry_engine.monitor.remove import Removals

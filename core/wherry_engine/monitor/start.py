@@ -16,7 +16,7 @@ from wherry.errors import Conflict, Failed
 from wherry.linux.steps import step
 from wherry_engine.monitor.clients import Reply
 from wherry_engine.monitor.container import Container
-from wherry_engine.monitor.loop import Timer
+from wherry.linux.loop import Timer
 from wherry_engine.monitor.runtime import Runtime
 
 if TYPE_CHECKING:

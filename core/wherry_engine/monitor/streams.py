@@ -23,7 +23,7 @@ from wherry_engine.monitor.attach import Attachments
 from wherry_engine.monitor.container import Container, Stream
 from wherry_engine.monitor.encode import complete, encode, length_of
 from wherry_engine.monitor.logfile import LogFile
-from wherry_engine.monitor.loop import EDGE, HUNG_UP, IN, Loop
+from wherry.linux.loop import EDGE, HUNG_UP, IN, Loop
 from wherry_engine.monitor.progress import WRITING, WRITTEN, Progress
 from wherry_engine.monitor.report import report
 

@@ -15,7 +15,7 @@ from wherry.linux.process import die_with_parent, set_oom_score, set_title
 from wherry.linux.steps import Failpoint, arm, step
 from wherry_engine.helper.jobs import JOBS
 from wherry_engine.monitor.clients import Client, Reply
-from wherry_engine.monitor.loop import Loop
+from wherry.linux.loop import Loop
 from wherry_engine.supervisor.fork import fork
 
 TITLE = "wherry-helper"

@@ -19,7 +19,7 @@ from wherry.linux.process import become_subreaper, children, set_title, status_o
 from wherry.linux.steps import arm, step
 from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
-from wherry_engine.monitor.loop import Loop
+from wherry.linux.loop import Loop
 from wherry_engine.monitor.main import Monitor
 from wherry_engine.monitor.protocol import VERSION
 from wherry_engine.monitor.report import report
