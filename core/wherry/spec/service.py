@@ -1,44 +1,31 @@
 """Services: subsystems in the engine's process, such as the API or the resolver. An inner seam, without promise.
 
-Name the class in the entry-point group `wherry.service`. It is made with the engine, before that starts.
+Name the class in the entry-point group `wherry.service`. It is made with the engine, before that starts, and is asked
+to `start` once the engine is ready and to `stop` before the engine ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wherry.errors import NotFound, Unavailable
+from wherry.errors import Failed, Unavailable
 from wherry.model.sandboxes import NameServer, Place, Sandbox, ServiceProcess
 from wherry.spec.base import hookimpl, hookspec
 
-__all__ = [
-    "NameServer",
-    "NotFound",
-    "Place",
-    "Sandbox",
-    "Service",
-    "ServiceProcess",
-    "Unavailable",
-    "hookimpl",
-]
+__all__ = ["Failed", "NameServer", "Place", "Sandbox", "ServiceHooks", "ServiceProcess", "Unavailable", "hookimpl"]
 
 
-class Service:
-    """Base of services. All hooks are optional broadcasts: each service that has one is called, in a thread.
+class ServiceHooks:
+    """What a service may be told: optional broadcasts, each heard by all services that mark it with `@hookimpl`.
 
-    Hooks may be repeated with the same arguments, and calls about one container never overlap. What a hook raises fails
+    They are called in threads. Hooks may be repeated with the same arguments, and calls about one container never overlap. What a hook raises fails
     the operation that it belongs to.
     """
 
-    async def start(self, urls: Sequence[str], *, allow_insecure: bool) -> None:
-        """The engine is ready: begin to serve, on these addresses if the service listens."""
-
-    async def stop(self) -> None:
-        """End, gracefully; the engine is still there."""
-
     @hookspec
-    def processes(self) -> Sequence[ServiceProcess]:  # type: ignore[empty-body]
+    def processes(self) -> Sequence[ServiceProcess]:
         """The processes that this service needs. Asked once, when the engine starts."""
+        raise NotImplementedError
 
     @hookspec
     def sandboxes(self, sandboxes: Sequence[Sandbox]) -> None:

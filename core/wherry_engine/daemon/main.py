@@ -97,8 +97,9 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     engine = Engine(settings)
-    await engine.start()
     services = Services(engine)
+    services.load()
+    await engine.start()
     try:
         await services.start(config)
         log.info("ready on %s", ", ".join(config.hosts))

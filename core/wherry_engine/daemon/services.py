@@ -29,14 +29,15 @@ class Service(Protocol):
 
 
 class Services:
-    """The running services."""
+    """The services of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._loaded: list[Service] = []
         self._running: list[Service] = []
 
-    async def start(self, config: Config) -> None:
-        """Start every installed service. Raises `Failed` that names the one that cannot start."""
+    def load(self) -> None:
+        """Make every installed service, and let it hear what the engine tells. Raises `Failed` that names one that cannot."""
         for point in entry_points(group=GROUP):
             if point.dist is None or point.dist.name != "wherry":
                 log.warning("the service %s of another distribution is not loaded", point.name)
@@ -45,6 +46,12 @@ class Services:
                 service = cast(type[Service], point.load())(self._engine)
             except ImportError as error:
                 raise Failed(f"the service {point.name} cannot be loaded: {error}") from error
+            self._engine.broadcasts.register(service, point.name)
+            self._loaded.append(service)
+
+    async def start(self, config: Config) -> None:
+        """Start them; the engine is ready."""
+        for service in self._loaded:
             await service.start(config.listening)
             self._running.append(service)
 

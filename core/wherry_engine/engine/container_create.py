@@ -16,6 +16,7 @@ from wherry.model.images import Image
 from wherry.model.names import check_name, new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec
 from wherry.model.volumes import ANONYMOUS, VolumeSpec
+from wherry_engine.engine import links
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_mounts import mount_points
@@ -59,6 +60,9 @@ class Creator:
 
     async def _settle(self, spec: ContainerSpec, image: Image, id: str, name: str) -> tuple[Container, list[str]]:
         config, host = settle(spec, image.config, id, self._log_driver)
+        if host.network_mode.startswith("container:"):
+            target = self._book.get(host.network_mode.removeprefix("container:"))
+            host = attrs.evolve(host, network_mode=f"container:{target.id}")
         points = mount_points(config, host, self._book.get)
         path, args = command(config)
         container = Container(
@@ -76,6 +80,7 @@ class Creator:
             mounts=tuple(await self._with_volumes(points)),
             networks=self._wished(spec, config, host),
         )
+        links.check(container, self._book.get)
         await self._launcher.log_target(container)
         if wants_init(host):
             find_init()
@@ -89,7 +94,6 @@ class Creator:
     def _wished(self, spec: ContainerSpec, config: Config, host: HostConfig) -> dict[str, EndpointRecord]:
         mode = host.network_mode
         if mode.startswith("container:"):
-            self._book.get(mode.removeprefix("container:"))
             return {}
         names = {mode: spec.endpoints.get(mode, EndpointSpec()), **spec.endpoints}
         if mode == "bridge" and "default" in names:
@@ -235,8 +239,6 @@ def warnings(image: Image, spec: ContainerSpec, host: HostConfig) -> list[str]:
         found.append("Published ports are discarded when using host network mode")
     if host.restart_policy.name not in ("", "no"):
         found.append(f"The restart policy {host.restart_policy.name} is recorded; this version does not act on it yet")
-    if host.links:
-        found.append("Links are recorded; this version does not resolve them yet: use a user-defined network and names")
     if spec.platform and spec.platform.split("/")[-1] not in (image.architecture, image.os):
         found.append(
             f"The requested image's platform ({image.os}/{image.architecture}) does not match the requested platform ({spec.platform})"

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
+from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointRecord
 from wherry_engine.engine.bundle import BundleMount
+from wherry_engine.engine.resolv_conf import ResolvConf, is_address
 
-HOST_RESOLV = Path("/etc/resolv.conf")
+HOST_HOSTS = Path("/etc/hosts")
+HOST_GATEWAY = "host-gateway"
+HOSTNAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,63}")
 LOOPBACK = (
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
     "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 )
-FALLBACK_DNS = ("8.8.8.8", "8.8.4.4")  # what Docker falls back to where the host names only itself
+
+
+def shared_with(container: Container) -> str:
+    """The id of the container whose network, and so whose names, this one has; "" if it has its own."""
+    mode = container.host.network_mode
+    return mode.removeprefix("container:") if mode.startswith("container:") else ""
 
 
 @attrs.frozen
@@ -52,52 +62,69 @@ class Folders:
         """The json-file log."""
         return self.container(id) / f"{id}-json.log"
 
-    def files(self, id: str) -> HostFiles:
-        """The container's own files."""
-        folder = self.container(id)
+    def files(self, container: Container) -> HostFiles:
+        """The container's files; those of another if it is in that one's network."""
+        folder = self.container(shared_with(container) or container.id)
         return HostFiles(str(folder / "hosts"), str(folder / "hostname"), str(folder / "resolv.conf"))
 
 
-def write_files(folders: Folders, container: Container, networks: Mapping[str, EndpointRecord]) -> None:
+@attrs.frozen
+class Surroundings:
+    """What a container's files say of others."""
+
+    resolv_conf: ResolvConf
+    host_gateway: str  # what the name `host-gateway` stands for
+    linked: tuple[tuple[str, str], ...] = ()  # (address, names) of the containers that it is linked to
+
+
+def write_files(
+    folders: Folders, container: Container, networks: Mapping[str, EndpointRecord], around: Surroundings
+) -> None:
     """Write hosts, hostname and resolv.conf. They are rewritten at every start and need no sync."""
     folder = folders.container(container.id)
-    (folder / "hosts").write_text(hosts(container, networks))
+    base = HOST_HOSTS.read_text() if container.host.network_mode == "host" and HOST_HOSTS.exists() else LOOPBACK
+    (folder / "hosts").write_text(base + hosts(container, networks, around))
     (folder / "hostname").write_text(f"{container.config.hostname or socket.gethostname()}\n")
-    (folder / "resolv.conf").write_text(resolv_conf(container, HOST_RESOLV.read_text() if HOST_RESOLV.exists() else ""))
+    (folder / "resolv.conf").write_text(around.resolv_conf.text())
 
 
-def hosts(container: Container, networks: Mapping[str, EndpointRecord]) -> str:
-    """The container's /etc/hosts."""
-    text = LOOPBACK
+def hosts(container: Container, networks: Mapping[str, EndpointRecord], around: Surroundings) -> str:
+    """The container's own lines of /etc/hosts."""
+    text = ""
     for entry in container.host.extra_hosts or ():
-        name, _, address = entry.replace("=", ":", 1).partition(":")
-        address = _gateway(networks) if address == "host-gateway" else address.strip("[]")
-        text += f"{address}\t{name}\n"
-    name = container.config.hostname
-    names = f"{name}.{container.config.domainname} {name}" if container.config.domainname else name
-    for record in networks.values():
-        if record.address:
-            text += f"{record.address.partition('/')[0]}\t{names}\n"
+        name, address = extra_host(entry)
+        text += f"{around.host_gateway if address == HOST_GATEWAY else address}\t{name}\n"
+    text += "".join(f"{address}\t{names}\n" for address, names in around.linked)
+    if own := own_names(container):
+        text += "".join(f"{r.address.partition('/')[0]}\t{own}\n" for r in networks.values() if r.address)
     return text
 
 
-def _gateway(networks: Mapping[str, EndpointRecord]) -> str:
-    return next((record.gateway for record in networks.values() if record.gateway), "127.0.0.1")
+def own_names(container: Container) -> str:
+    """The container's full name, and its first part where it has several; "" if it has the host's name."""
+    config = container.config
+    full = f"{config.hostname}.{config.domainname}" if config.hostname and config.domainname else config.hostname
+    first, dot, _ = full.partition(".")
+    return f"{full} {first}" if dot else full
 
 
-def resolv_conf(container: Container, host: str) -> str:
-    """The container's /etc/resolv.conf: the host's without servers that only the host can reach, or what --dns says."""
-    mine = container.host
-    lines = [line.split() for line in host.splitlines() if line.strip() and line.strip()[0] not in "#;"]
-    servers = list(mine.dns) or [words[1] for words in lines if words[0] == "nameserver" and len(words) > 1]
-    if not mine.dns and mine.network_mode != "host":
-        servers = [s for s in servers if not s.startswith("127.") and s != "::1"] or list(FALLBACK_DNS)
-    search = list(mine.dns_search) or [word for words in lines if words[0] == "search" for word in words[1:]]
-    options = list(mine.dns_options) or [word for words in lines if words[0] == "options" for word in words[1:]]
-    text = "".join(f"nameserver {server}\n" for server in servers)
-    if search and search != ["."]:
-        text += f"search {' '.join(search)}\n"
-    return text + (f"options {' '.join(options)}\n" if options else "")
+def extra_host(entry: str) -> tuple[str, str]:
+    """NAME:ADDRESS or NAME=ADDRESS as (name, address)."""
+    name, _, address = entry.partition("=") if "=" in entry else entry.partition(":")
+    return name, address.removeprefix("[").removesuffix("]")
+
+
+def faults(config: Config, host: HostConfig) -> Iterator[str]:
+    """What is wrong with the names that were asked for: each must be one word, so that it cannot smuggle in a line."""
+    for what, name in (("hostname", config.hostname), ("domainname", config.domainname)):
+        if name and not HOSTNAME.fullmatch(name):
+            yield f"invalid {what} format: {name}"
+    for entry in host.extra_hosts or ():
+        name, address = extra_host(entry)
+        if not name or not address or len(name.split()) != 1 or not name.isprintable():
+            yield f"bad format for add-host: {entry!r}"
+        elif address != HOST_GATEWAY and not is_address(address):
+            yield f"invalid IP address in add-host: {address!r}"
 
 
 def own_mounts(files: HostFiles, taken: Sequence[str]) -> list[BundleMount]:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import orjson
 
-from wherry.errors import Unsupported, WherryError
+from wherry.errors import Conflict, Unsupported, WherryError
 from wherry.linux.files import remove_tree
 from wherry.linux.users import User, resolve_user
 from wherry.model.containers import Container, MountPoint
@@ -19,8 +19,9 @@ from wherry.model.networks import EndpointRecord, PortMapping
 from wherry.model.runtimes import Runtime
 from wherry.spec.log import LogDriver
 from wherry.spec.storage import StorageDriver
+from wherry_engine.engine import links
 from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
-from wherry_engine.engine.container_files import Folders, own_mounts, write_files
+from wherry_engine.engine.container_files import Folders, Surroundings, own_mounts, shared_with, write_files
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.init_program import find_init, wants_init
@@ -57,8 +58,17 @@ class Parts:
     processes: Processes
     cgroup_parent: str
     cgroup_version: int
+    find: Callable[[str], Container]  # by id or name; raises NotFound
     parent: Callable[[Container], str | None]  # the snapshot that a container's is made from
     image_size: Callable[[Container], int]  # bytes of its image
+
+
+@attrs.frozen
+class Seen:
+    """A container with what comes from others: names and variables. `around` None: its files are another's."""
+
+    container: Container
+    around: Surroundings | None
 
 
 class Launcher:
@@ -71,13 +81,12 @@ class Launcher:
     async def launch(self, operation: str, container: Container, planned: Mapping[str, EndpointRecord]) -> Launched:
         """Everything before the commit; the container's process exists and has not begun."""
         parts = self._parts
+        seen = self._seen(container, planned)
         rootfs, ports, mounts = await together(
             self._rootfs(container), self._network(container, planned), self._mounts(container)
         )
         driver, runtime = await parts.runtimes.get(container.runtime)
-        config = await self._pool.run(
-            "container.start.render", lambda: self._render(container, planned, rootfs, mounts)
-        )
+        config = await self._pool.run("container.start.render", lambda: self._render(seen, planned, rootfs, mounts))
         if driver.has("adapt"):
             config = await parts.drivers.call("container.start.adapt", driver, lambda hook: hook.adapt(config=config))
         await self._pool.run("container.start.bundle", lambda: self._write_bundle(container.id, config))
@@ -128,18 +137,40 @@ class Launcher:
             return point.source
         return ""
 
-    def _render(
-        self, container: Container, planned: Mapping[str, EndpointRecord], rootfs: Path, mounts: list[BundleMount]
-    ) -> Mapping[str, Any]:
+    def _seen(self, container: Container, planned: Mapping[str, EndpointRecord]) -> Seen:
+        """What the container will see of others. Raises `Conflict` if one that it needs does not run."""
         parts = self._parts
-        write_files(parts.folders, container, planned)
+        if shared_with(container):
+            target = parts.find(shared_with(container))
+            if not target.running:
+                raise Conflict(f"cannot join network of a non running container: {target.id}")
+            config = attrs.evolve(
+                container.config, hostname=target.config.hostname, domainname=target.config.domainname
+            )
+            return Seen(attrs.evolve(container, config=config), None)
+        others = links.linked(container, parts.find)
+        told = [entry for each in others for entry in links.variables(container, each)]
+        config = attrs.evolve(container.config, env=(*told, *container.config.env))
+        around = Surroundings(
+            parts.endpoints.resolv_conf(container, planned),
+            parts.endpoints.host_gateway(),
+            tuple(map(links.host_line, others)),
+        )
+        return Seen(attrs.evolve(container, config=config), around)
+
+    def _render(
+        self, seen: Seen, planned: Mapping[str, EndpointRecord], rootfs: Path, mounts: list[BundleMount]
+    ) -> Mapping[str, Any]:
+        parts, container = self._parts, seen.container
+        if seen.around is not None:
+            write_files(parts.folders, container, planned, seen.around)
         taken = [point.destination for point in container.mounts]
         given = BundleInput(
             container=container,
             rootfs=rootfs,
             user=self._user(container, rootfs),
             netns=parts.endpoints.netns(container),
-            mounts=(*own_mounts(parts.folders.files(container.id), taken), *mounts),
+            mounts=(*own_mounts(parts.folders.files(container), taken), *mounts),
             cgroups_path=f"{parts.cgroup_parent}/{container.id}",
             hostname=container.config.hostname,
             cgroup_version=parts.cgroup_version,

@@ -11,6 +11,7 @@ import attrs
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig
 from wherry.model.containers import ContainerSpec
+from wherry_engine.engine import container_files, resolv_conf
 from wherry_engine.engine.bundle import check
 from wherry_engine.engine.ports import check_bindings
 
@@ -161,6 +162,7 @@ def settle(spec: ContainerSpec, image: Config, container_id: str, log_driver: st
         raise Invalid("no command specified")
     host = spec.host
     faults = check(config, host) + check_bindings(config, host) + _faults(config, host)
+    faults += [*container_files.faults(config, host), *resolv_conf.faults(host)]
     if faults:
         raise Invalid("; ".join(faults))
     shares_host = host.network_mode == "host" or host.uts_mode == "host"

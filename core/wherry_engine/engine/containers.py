@@ -83,7 +83,7 @@ class Containers:
 
     def files(self, container: Container) -> HostFiles:
         """The files that the engine wrote for it."""
-        return self._folders.files(container.id)
+        return self._folders.files(container)
 
     def graph(self, container: Container) -> Mapping[str, str]:
         """Where its root file system shows on the host."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -12,25 +12,28 @@ from wherry.errors import Conflict, Failed, NotFound
 from wherry.model.containers import Container
 from wherry.model.names import new_id
 from wherry.model.networks import Attachment, Endpoint, EndpointRecord, EndpointState, NetworkRecord, PortMapping
+from wherry.model.sandboxes import Sandbox
 from wherry.spec.network import NetworkDriver
 from wherry.toolkit.options import unknown_options
 from wherry_engine.engine import ipam
+from wherry_engine.engine.broadcasts import Broadcasts
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.ports import PortChooser, wanted
 from wherry_engine.engine.processes import Processes
+from wherry_engine.engine.resolv_conf import ResolvConf, by_resolver, direct, of_host
+from wherry_engine.engine.sandbox_views import Records, is_named, view
 from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_engine.loader.load import Driver
 from wherry_engine.work import Pool
-
-Records = Mapping[str, EndpointRecord]  # by network name
 
 
 class Endpoints:
     """Endpoints, addresses, sandboxes and published ports of containers."""
 
-    def __init__(self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes) -> None:
+    def __init__(self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes, broadcasts: Broadcasts) -> None:
         self._networks, self._drivers, self._sandboxes = networks, drivers, sandboxes
+        self._broadcasts = broadcasts
         self._pool = Pool("sandboxes", 4)
         self._chooser = PortChooser()
         self._leases: dict[str, dict[str, str]] = {}  # network id: address: container id
@@ -117,7 +120,7 @@ class Endpoints:
 
     async def attach(self, container: Container, planned: Records) -> None:
         """Make the sandbox with all its interfaces and routes."""
-        if container.host.network_mode == "host" or container.host.network_mode.startswith("container:"):
+        if not _has_own(container):
             return
         await self._pool.run("container.start.sandbox", lambda: self._sandboxes.create(container.id))
         made: list[tuple[str, Attachment]] = []
@@ -139,6 +142,26 @@ class Endpoints:
         finally:
             os.close(netns)
         await self._pool.run("container.start.routes", lambda: self._sandboxes.configure(container.id, made, default))
+        await self._broadcasts.sandbox_ready(self.sandbox(container, planned))
+
+    def sandbox(self, container: Container, records: Records) -> Sandbox:
+        """The container's sandbox as services see it."""
+        return view(container, records, self._sandboxes.path(container.id), self._networks.table.get)
+
+    def resolv_conf(self, container: Container, planned: Records) -> ResolvConf:
+        """What its resolver is told: where there are names, to ask ours."""
+        if is_named(planned, self._networks.table.get):
+            return by_resolver(container.host)
+        return of_host(container.host) if container.host.network_mode == "host" else direct(container.host)
+
+    def host_gateway(self) -> str:
+        """An address by which containers reach their host: the gateway of the default network."""
+        default = next(network for network in self._networks.table if network.predefined and network.spec.pools)
+        return default.spec.pools[0].gateway
+
+    def sandboxes_of(self, containers: Iterable[Container]) -> list[Sandbox]:
+        """Those of running containers that have their own."""
+        return [self.sandbox(c, c.networks) for c in containers if c.running and _has_own(c)]
 
     async def publish(self, container: Container, planned: Records, processes: Processes) -> tuple[PortMapping, ...]:
         """Reserve the requested host ports and lead them to the container; returns them, the chosen ones filled in."""
@@ -177,8 +200,8 @@ class Endpoints:
     async def detach(self, container: Container, records: Records, processes: Processes) -> None:
         """Take away all that a start made; what is missing already is fine."""
         await processes.release_ports(container.id)
-        mode = container.host.network_mode
-        if mode != "host" and not mode.startswith("container:"):
+        if _has_own(container):
+            await self._broadcasts.sandbox_gone(container.id)
             for record in records.values():
                 if record.endpoint_id and self._networks.table.get(record.network_id):
                     await self._detach_one(container, record)
@@ -221,6 +244,11 @@ class Endpoints:
                 ports = container.ports if published and published[2].id == endpoint.id else ()
                 states.append((record.network_id, EndpointState(endpoint, ports)))
         return states
+
+
+def _has_own(container: Container) -> bool:
+    """Whether it has a sandbox of its own, not the host's or that of another container."""
+    return container.host.network_mode != "host" and not container.host.network_mode.startswith("container:")
 
 
 def endpoint_view(container: Container, record: EndpointRecord, driver: Driver[NetworkDriver]) -> Endpoint:

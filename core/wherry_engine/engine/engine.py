@@ -21,6 +21,7 @@ from wherry.model.system import EngineInfo, VersionInfo
 from wherry.model.usage import DiskUsage
 from wherry.spec.storage import StorageDriver
 from wherry_engine.engine.actors import Actors
+from wherry_engine.engine.broadcasts import Broadcasts
 from wherry_engine.engine.check import Check
 from wherry_engine.engine.check_objects import Objects
 from wherry_engine.engine.check_places import Places as HostPlaces
@@ -90,7 +91,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folders = Folders(settings.data_root, settings.exec_root)
-        self.events = Events()
+        self.events, self.broadcasts = Events(), Broadcasts()
 
     async def start(self) -> None:
         """Take the data root over, recover what an earlier engine left, and be ready."""
@@ -169,7 +170,7 @@ class Engine:
             database=database, journal=journal, drivers=drivers, events=events, actors=actors,
             processes=self._processes, mounts=settings.data_root / "volume-mounts", users=book.volume_users,
         )  # fmt: skip
-        self._endpoints = Endpoints(self.networks, self.drivers, Sandboxes(settings.exec_root))
+        self._endpoints = Endpoints(self.networks, self.drivers, Sandboxes(settings.exec_root), self.broadcasts)
         parts = Parts(
             folders=folders,
             drivers=self.drivers,
@@ -180,6 +181,7 @@ class Engine:
             processes=self._processes,
             cgroup_parent=self.cgroup_parent,
             cgroup_version=cgroups.version(),
+            find=book.get,
             parent=self._parent,
             image_size=self._image_size,
         )
@@ -207,6 +209,11 @@ class Engine:
         self._check = Check(self._records, HostPlaces(folders, self.cgroup_parent, pool), objects, actors, pool)
 
     @property
+    def exec_root(self) -> Path:
+        """Where what dies with the host lies."""
+        return self._settings.exec_root
+
+    @property
     def cgroup_parent(self) -> str:
         """The control group that holds those of our containers."""
         return f"/wherry-{self.instance}"
@@ -224,8 +231,11 @@ class Engine:
 
     async def _recover(self) -> None:
         """What was unfinished is undone or finished; what runs goes on; rules and links are as recorded."""
+        for process in await self.broadcasts.processes():
+            await self._processes.service(process)
         recovered = await self._journal.recover()
         await self.networks.start(self._settings.bip, await self._records.endpoint_states())
+        await self.broadcasts.sandboxes(self._endpoints.sandboxes_of(self.containers.list()))
         await self._runner.adopt()
         self.execs.adopt()
         await self._runtimes.default()
@@ -246,6 +256,7 @@ class Engine:
         self._database.close()
         await asyncio.to_thread(self._clear_host)
         self.drivers.close()
+        self.broadcasts.close()
 
     def _clear_host(self) -> None:
         with step("engine.clear"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import importlib.util
 import os
 import socket
 import time
@@ -25,6 +26,7 @@ from wherry.linux.steps import step
 from wherry.model.logs import LocalLog
 from wherry.model.networks import PortMapping, Protocol
 from wherry.model.runtimes import Runtime
+from wherry.model.sandboxes import ServiceProcess
 from wherry_engine.engine.exec_processes import ExecProcesses
 from wherry_engine.engine.process_link import Connection, error_of
 from wherry_engine.monitor.protocol import VERSION
@@ -250,6 +252,17 @@ class Processes:
         while not ending.done():  # a second cancellation must not let the caller go while the process lives
             with suppress(asyncio.CancelledError, TimeoutError):
                 await asyncio.shield(ending)
+
+    # --- services ---
+
+    async def service(self, process: ServiceProcess) -> None:
+        """Keep this process running from now on, also when this engine has ended. Raises Failed if it cannot be started."""
+        package = process.function.partition(".")[0]
+        found = importlib.util.find_spec(package)
+        folders = [str(Path(each).parent) for each in (found and found.submodule_search_locations) or ()]
+        await self._supervisor.call(
+            "service", name=process.name, function=process.function, path=folders, arguments=process.arguments
+        )
 
     # --- news ---
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wherry_engine.monitor.container import Container, Peer, Stream
 from wherry.linux.loop import HUNG_UP, IN, OUT
+from wherry_engine.monitor.container import Container, Peer, Stream
 
 if TYPE_CHECKING:
     from wherry_engine.monitor.streams import Streams

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wherry_engine.monitor.logfile import LogFile
 from wherry.linux.loop import Timer
+from wherry_engine.monitor.logfile import LogFile
 
 Meta = dict[str, Any]
 """What outlives a monitor, besides descriptors: operation, bundle, runtime, tty, stdin_once, log, slots, cgroups, attached."""

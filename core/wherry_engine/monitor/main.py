@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wherry.linux import sockets
+from wherry.linux.loop import Loop
 from wherry.linux.process import become_subreaper, set_title
 from wherry.linux.steps import step
 from wherry_engine.monitor import exits
@@ -25,7 +26,6 @@ from wherry_engine.monitor.execs import MARK, Execs
 from wherry_engine.monitor.exits import Exits
 from wherry_engine.monitor.launch import Creation, free_slots
 from wherry_engine.monitor.link import Link
-from wherry.linux.loop import Loop
 from wherry_engine.monitor.ports import Reservations
 from wherry_engine.monitor.progress import Progress
 from wherry_engine.monitor.remove import Removals

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wherry.errors import Conflict, Failed
+from wherry.linux.loop import Timer
 from wherry.linux.steps import step
 from wherry_engine.monitor.clients import Reply
 from wherry_engine.monitor.container import Container
-from wherry.linux.loop import Timer
 from wherry_engine.monitor.runtime import Runtime
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from wherry.linux.loop import EDGE, HUNG_UP, IN, Loop
 from wherry.linux.process import SPLICE_F_NONBLOCK, tee
 from wherry_engine.monitor.attach import Attachments
 from wherry_engine.monitor.container import Container, Stream
 from wherry_engine.monitor.encode import complete, encode, length_of
 from wherry_engine.monitor.logfile import LogFile
-from wherry.linux.loop import EDGE, HUNG_UP, IN, Loop
 from wherry_engine.monitor.progress import WRITING, WRITTEN, Progress
 from wherry_engine.monitor.report import report
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from wherry.linux.loop import Loop
 from wherry.linux.process import UNKNOWN_STATUS, foreign_status, parent_of
 from wherry_engine.monitor.clients import close_fds
 from wherry_engine.monitor.container import Exit
-from wherry.linux.loop import Loop
 from wherry_engine.monitor.shared import Held, PortRow, Ports
 
 Told = Callable[[Held], None]

@@ -11,11 +11,11 @@ from typing import Any
 
 from wherry.errors import Failed, Invalid, NotFound, WherryError
 from wherry.linux import sockets
+from wherry.linux.loop import Loop
 from wherry.linux.process import die_with_parent, set_oom_score, set_title
 from wherry.linux.steps import Failpoint, arm, step
 from wherry_engine.helper.jobs import JOBS
 from wherry_engine.monitor.clients import Client, Reply
-from wherry.linux.loop import Loop
 from wherry_engine.supervisor.fork import fork
 
 TITLE = "wherry-helper"

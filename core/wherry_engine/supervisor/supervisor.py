@@ -15,11 +15,11 @@ from typing import Any
 
 from wherry.errors import Invalid
 from wherry.linux import sockets
+from wherry.linux.loop import Loop
 from wherry.linux.process import become_subreaper, children, set_title, status_of
 from wherry.linux.steps import arm, step
 from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
-from wherry.linux.loop import Loop
 from wherry_engine.monitor.main import Monitor
 from wherry_engine.monitor.protocol import VERSION
 from wherry_engine.monitor.report import report
@@ -28,6 +28,7 @@ from wherry_engine.supervisor.execs import finish_starts
 from wherry_engine.supervisor.fork import fork
 from wherry_engine.supervisor.held import Holdings
 from wherry_engine.supervisor.jobs import Helpers
+from wherry_engine.supervisor.services import Services
 
 TITLE = "wherry-superv"
 _SHORT_LIFE = 0.1  # seconds: less than that is a takeover that fails
@@ -45,6 +46,7 @@ class Supervisor:
         self._loop = Loop()
         self._holdings = Holdings(self._loop, held, ports or {}, self._tell_exit)
         self._helpers = Helpers(self._loop, self._let_go)
+        self._services = Services(self._loop, shared.root, self._let_go)
         self._clients = Clients(self._loop, shared.supervisor, self._serve, self._helpers.forsake)
         self._monitor = 0
         self._channel: Client | None = None
@@ -57,6 +59,7 @@ class Supervisor:
         self._holdings.watch_foreign()
         self._loop.watch_children(self._reap)
         self._reap()
+        self._services.resume()
         while self._stopped is None:
             monitor = self._start_monitor()
             if monitor is not None:
@@ -139,11 +142,11 @@ class Supervisor:
                     os.waitpid(pid, 0)
 
     def _is_stray(self, pid: int) -> bool:
-        """Whether this child of ours is neither a helper, nor a container's process, nor an orphan from within one.
+        """Whether this child of ours is no helper, service or container's process, nor an orphan from within one.
 
         Its program does not tell: a runtime that is being started still has ours, and crun's copy of itself has none.
         """
-        if self._holdings.is_held(pid) or pid in self._helpers:
+        if self._holdings.is_held(pid) or pid in self._helpers or pid in self._services:
             return False
         return not self._holdings.owns_any(Hierarchies().of(pid))
 
@@ -158,7 +161,7 @@ class Supervisor:
                 break
             if pid == self._monitor:
                 died, self._killed = True, status_of(code) == 128 + signal.SIGKILL
-            elif not self._helpers.ended(pid, status_of(code)):
+            elif not (self._helpers.ended(pid, status_of(code)) or self._services.ended(pid, status_of(code))):
                 self._holdings.reaped(pid, status_of(code))
         if died:
             self._monitor_died()
@@ -172,11 +175,16 @@ class Supervisor:
             elif op == "cancel":
                 self._helpers.cancel(reply.client, arguments["job"])
                 reply.ok()
+            elif op == "service":
+                self._services.want(**arguments)
+                reply.ok()
             elif op == "hello":
                 self._helpers.when_quiet(lambda: reply.ok({"version": VERSION, "pid": os.getpid()}))
             elif op == "status":
                 held = {entry.id: sorted(entry.fds) for entry in self._holdings.containers.values()}
-                reply.ok({"pid": os.getpid(), "monitor": self._monitor, "held": held})
+                reply.ok(
+                    {"pid": os.getpid(), "monitor": self._monitor, "held": held, "services": self._services.pids()}
+                )
             elif op == "stop":
                 self._stop(reply)
             else:
@@ -194,6 +202,7 @@ class Supervisor:
 
     def _end(self) -> None:
         """No monitor any more: remove what lies in the exec root, and answer by closing the connection."""
+        self._services.stop()
         with step("supervisor.end"):
             for name in ("supervisor.sock", "monitor.sock"):
                 with suppress(FileNotFoundError):

@@ -1,8 +1,8 @@
-"""libnftables: transactions of nft commands, all from one thread.
+"""libnftables: transactions of nft commands, one at a time.
 
-The library keeps its parser's state in a context that one thread at a time may use; a thread of its own also keeps the
-context's socket in one network namespace, that of the thread which asked first. A transaction that adds or removes
-elements costs 0.05 ms and does not depend on how many there are.
+The library keeps its parser's state in a context that one thread at a time may use, and some tables beside it; a thread of
+its own also keeps a context's socket in one network namespace, that of the thread which asked first. A transaction that
+adds or removes elements costs 0.05 ms and does not depend on how many there are; a fresh context 0.2 ms.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
+from wherry.linux.namespaces import in_netns
 from wherry.linux.steps import effect
+
+_one_at_a_time = Lock()  # several contexts of libnftables before 1.0.9 share what is not guarded
 
 
 class NftError(Exception):
@@ -48,15 +52,11 @@ class Nft:
         self._thread.shutdown()
 
     def _run(self, commands: str, as_json: bool = False) -> str:
-        if self._library is None:
-            import nftables
-
-            self._library = nftables.Nftables()
-        self._library.set_json_output(as_json)
-        code, output, error = self._library.cmd(commands)
-        if code:
-            raise NftError(error.strip() or f"libnftables: error {code}")
-        return str(output)
+        with _one_at_a_time:
+            if self._library is None:
+                self._library = _library()
+            self._library.set_json_output(as_json)
+            return _command(self._library, commands)
 
 
 def _lines(kind: str, body: dict[str, Any]) -> Iterator[str]:
@@ -82,3 +82,23 @@ def _words(element: object) -> str:
             return f"{value['addr']}/{value['len']}"
         return str(kind) if value is None else f"{kind} {json.dumps(value)}"
     return str(element)
+
+
+def change_inside(namespace: int, commands: str) -> None:
+    """Carry these out in the network namespace behind the descriptor, all or none. Raises NftError."""
+    effect("nft", commands[:200])
+    with _one_at_a_time:
+        in_netns(namespace, lambda: _command(_library(), commands))
+
+
+def _library() -> Any:
+    import nftables
+
+    return nftables.Nftables()
+
+
+def _command(library: Any, commands: str) -> str:
+    code, output, error = library.cmd(commands)
+    if code:
+        raise NftError(error.strip() or f"libnftables: error {code}")
+    return str(output)
