@@ -152,6 +152,7 @@ def _serve(wanted: dict[str, Any], parent: int) -> None:
         die_with_parent(parent)
         set_oom_score(-500)  # many containers depend on it; a lower score is that of those on which all do
         sys.path[:0] = [folder for folder in wanted["path"] if folder not in sys.path]
+        sys.dont_write_bytecode = True  # what is installed is not ours to add to
         module, _, function = wanted["function"].partition(":")
         __import__(module)
         getattr(sys.modules[module], function)(wanted["arguments"])

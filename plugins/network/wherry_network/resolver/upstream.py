@@ -33,19 +33,19 @@ def attempts(servers: Sequence[tuple[str, bool]]) -> list[tuple[str, bool]]:
 
 
 class Forward:
-    """One query on its way. `close` ends it without an answer."""
+    """One query on its way: a server is asked once the one before has had its time; whoever answers first is heard."""
 
     def __init__(
         self, loop: Loop, question: Question, data: bytes, namespaces: tuple[int, int], stream: bool, done: Done
     ) -> None:
         """`namespaces` are the sandbox's and the host's; `stream` is for TCP."""
-        self._loop, self._question, self._data, self._done = loop, question, data, done
+        self.loop, self.question, self.data, self._done = loop, question, data, done
         self._inside, self._home = namespaces
-        self._stream = stream
+        self.stream = stream
         self._left: Iterator[tuple[str, bool]] = iter(())
-        self._sock: socket.socket | None = None
+        self._asked: list[_Attempt] = []
         self._timer: Timer | None = None
-        self._patience, self._id, self._inbox = 0.0, 0, b""
+        self._patience = 0.0
 
     def begin(self, servers: Sequence[tuple[str, bool]]) -> None:
         """Ask them. Without any there is no answer."""
@@ -57,59 +57,90 @@ class Forward:
         """Listen for no answer any more."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._sock is not None:
-            self._loop.unwatch(self._sock.fileno())
-            self._sock.close()
-            self._sock = None
+        for attempt in self._asked:
+            attempt.close()
+        self._asked.clear()
 
     def _next(self) -> None:
-        self.close()
+        if self._timer is not None:
+            self._timer.cancel()
         for address, from_host in self._left:
             try:
-                self._ask(address, from_host)
+                self._asked.append(_Attempt(self, address, self._socket(address, from_host)))
             except OSError:
-                self.close()
                 continue
-            self._timer = self._loop.later(self._patience, self._next)
+            self._timer = self.loop.later(self._patience, self._next)
             return
-        self._done(None)
+        self._finish(None)
 
-    def _ask(self, address: str, from_host: bool) -> None:
+    def _socket(self, address: str, from_host: bool) -> socket.socket:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        kind = (socket.SOCK_STREAM if self._stream else socket.SOCK_DGRAM) | socket.SOCK_NONBLOCK
+        kind = (socket.SOCK_STREAM if self.stream else socket.SOCK_DGRAM) | socket.SOCK_NONBLOCK
         if from_host:
-            self._sock = socket.socket(family, kind)
-        else:
-            with visited_netns(self._inside, self._home):
-                self._sock = socket.socket(family, kind)
-        self._id, self._inbox = int.from_bytes(os.urandom(2), "big"), b""
-        query = wire.with_id(self._data, self._id)
-        if self._stream:
-            if (code := self._sock.connect_ex((address, _PORT))) not in (0, errno.EINPROGRESS):
-                raise OSError(code, os.strerror(code))
-            outgoing = len(query).to_bytes(2, "big") + query
-            self._loop.watch(self._sock.fileno(), lambda events: self._stream_event(events, outgoing), OUT)
-        else:
-            self._sock.connect((address, _PORT))  # from a random port; nobody else's answer gets in
-            self._sock.send(query)
-            self._loop.watch(self._sock.fileno(), self._datagram)
+            return socket.socket(family, kind)
+        with visited_netns(self._inside, self._home):
+            return socket.socket(family, kind)
+
+    def failed(self, attempt: _Attempt) -> None:
+        """It will get no answer. Whoever has been asked before may still give one; if nobody can, the next is asked."""
+        attempt.close()
+        latest = attempt is self._asked[-1]
+        self._asked.remove(attempt)
+        if latest:
+            self._next()
+
+    def answered(self, data: bytes) -> None:
+        """This is the answer."""
+        self._finish(wire.with_id(data, self.question.id))
+
+    def _finish(self, data: bytes | None) -> None:
+        self.close()
+        self._done(data)
+
+
+class _Attempt:
+    """One server that has been asked, on a socket of its own. Raises OSError if it cannot be."""
+
+    def __init__(self, forward: Forward, address: str, sock: socket.socket) -> None:
+        self._forward, self._sock, self._inbox = forward, sock, b""
+        self._id = int.from_bytes(os.urandom(2), "big")
+        query = wire.with_id(forward.data, self._id)
+        try:
+            if forward.stream:
+                if (code := sock.connect_ex((address, _PORT))) not in (0, errno.EINPROGRESS):
+                    raise OSError(code, os.strerror(code))
+                outgoing = len(query).to_bytes(2, "big") + query
+                forward.loop.watch(sock.fileno(), lambda events: self._stream(events, outgoing), OUT)
+            else:
+                sock.connect((address, _PORT))  # from a random port; nobody else's answer gets in
+                sock.send(query)
+                forward.loop.watch(sock.fileno(), self._datagram)
+        except OSError:
+            sock.close()
+            raise
+
+    def close(self) -> None:
+        """Forget it."""
+        self._forward.loop.unwatch(self._sock.fileno())
+        self._sock.close()
 
     def _datagram(self, _: int) -> None:
-        assert self._sock is not None
         try:
-            self._take(self._sock.recv(wire.LONGEST))
+            data = self._sock.recv(wire.LONGEST)
         except BlockingIOError:
             return
         except OSError:  # refused, unreachable
-            self._next()
+            self._forward.failed(self)
+            return
+        if wire.answers(data, self._id, self._forward.question):  # all else is not for us
+            self._take(data)
 
-    def _stream_event(self, events: int, outgoing: bytes) -> None:
-        assert self._sock is not None
+    def _stream(self, events: int, outgoing: bytes) -> None:
         try:
             if events & OUT:  # connected, or failed to: a query always fits into a fresh connection's buffer
                 if self._sock.send(outgoing) < len(outgoing):
                     raise ConnectionError("the connection takes nothing")
-                self._loop.rewatch(self._sock.fileno(), IN)
+                self._forward.loop.rewatch(self._sock.fileno(), IN)
                 return
             block = self._sock.recv(wire.LONGEST)
         except BlockingIOError:
@@ -119,18 +150,17 @@ class Forward:
         self._inbox += block
         size = 2 + int.from_bytes(self._inbox[:2], "big")
         if len(self._inbox) > 2 and len(self._inbox) >= size:
-            self._take(self._inbox[2:size])
+            data = self._inbox[2:size]
+            if wire.answers(data, self._id, self._forward.question):
+                self._take(data)
+            else:
+                self._forward.failed(self)
         elif not block:
-            self._next()
+            self._forward.failed(self)
 
     def _take(self, data: bytes) -> None:
-        """What is no answer to our question is not for us; a server's own trouble is for the next one to solve."""
-        if not wire.answers(data, self._id, self._question):
-            if self._stream:
-                self._next()
-            return
+        """A server's own trouble is for the next one to solve."""
         if wire.code(data) in (wire.SERVFAIL, wire.REFUSED):
-            self._next()
-            return
-        self.close()
-        self._done(wire.with_id(data, self._question.id))
+            self._forward.failed(self)
+        else:
+            self._forward.answered(data)
