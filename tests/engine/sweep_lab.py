@@ -29,6 +29,7 @@ from wherry.model.execs import ExecSpec
 from wherry.model.networks import NetworkSpec
 from wherry.model.volumes import VolumeSpec
 from wherry_engine.engine.engine import Engine, Settings
+from wherry_network.resolver.service import ResolverService
 
 Act = Callable[[Engine], Awaitable[Any]]
 
@@ -151,6 +152,7 @@ class Lab:
 
     async def start(self) -> None:
         self.engine = Engine(self.settings)
+        self.engine.broadcasts.register(ResolverService(self.engine), "resolver")
         await self.engine.start()
         if not self.engine.images.list():
             await load(self.engine, "base")
@@ -203,6 +205,8 @@ class Lab:
             ("blobs", _names(data / "images" / "blobs" / "sha256"), {i.id[7:] for i in engine.images.list()}),
             ("received archives", _names(data / "images" / "tmp"), set()),
             ("sandboxes", _names(self.root / "run" / "netns"), running),
+            ("resolver's sandboxes", _names(self.root / "run" / "resolver") - {"control.sock"},
+             {f"{id}.json" for id in running}),
             ("bundles", _names(self.root / "run" / "bundles"), running),
             ("processes", {p.id for p in await engine._processes.list()}, running),
             ("execs that run", {e.shown.id for e in engine.execs._all.values() if e.shown.running}, set()),
