@@ -51,20 +51,24 @@ class Services:
                         self._retry(name)
 
     def want(self, name: str, function: str, path: list[str], arguments: list[str]) -> None:
-        """Have this one running. One that was started otherwise is replaced. Raises OSError."""
+        """Have this one running. One that was started otherwise is replaced. Raises OSError; then all is as it was."""
         wanted = {"function": function, "path": path, "arguments": arguments}
-        if self._wanted.get(name) == wanted:
+        before = self._wanted.get(name)
+        if before == wanted:
             return
-        known, self._wanted[name] = name in self._wanted, wanted
+        self._wanted[name] = wanted
         self._failures.pop(name, None)
-        if known:
-            self._kill(name)  # its end starts the new one
-        else:
-            try:
+        try:
+            if before is None:
                 self._start(name)
-            except OSError:
-                del self._wanted[name]  # to be asked for again
-                raise
+            else:
+                self._kill(name)  # its end starts the new one
+        except OSError:
+            if before is None:
+                del self._wanted[name]
+            else:
+                self._wanted[name] = before
+            raise
 
     def ended(self, pid: int, status: int) -> bool:
         """A child has ended; False if it was no service."""

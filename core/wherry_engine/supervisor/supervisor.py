@@ -176,7 +176,8 @@ class Supervisor:
                 self._helpers.cancel(reply.client, arguments["job"])
                 reply.ok()
             elif op == "service":
-                self._services.want(**arguments)
+                given = (arguments[key] for key in ("name", "function", "path", "arguments"))
+                self._services.want(*given)
                 reply.ok()
             elif op == "hello":
                 self._helpers.when_quiet(lambda: reply.ok({"version": VERSION, "pid": os.getpid()}))
