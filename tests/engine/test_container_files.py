@@ -52,13 +52,13 @@ def test_a_container_finds_itself_at_each_of_its_addresses() -> None:
 @pytest.mark.parametrize(
     ("config", "names"),
     [
-        ({"hostname": "h"}, "h"),
-        ({"hostname": "h", "domainname": "example.org"}, "h.example.org h"),
-        ({"hostname": "h.example.org"}, "h.example.org h"),
+        (Config(hostname="h"), "h"),
+        (Config(hostname="h", domainname="example.org"), "h.example.org h"),
+        (Config(hostname="h.example.org"), "h.example.org h"),
     ],
 )
-def test_a_full_name_comes_with_its_first_part(config: dict[str, str], names: str) -> None:
-    given = attrs.evolve(container(), config=Config(**config))
+def test_a_full_name_comes_with_its_first_part(config: Config, names: str) -> None:
+    given = attrs.evolve(container(), config=config)
     assert own_lines(given, "10.0.0.2/24") == [f"10.0.0.2\t{names}"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from wherry.model.configs import HostConfig
 from wherry.model.containers import Container, MountPoint, State
 from wherry.model.names import short_id
 from wherry_api.facade import Containers
@@ -82,15 +83,25 @@ def inspect_json(
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(execs) or None,
-        "HostConfig": host_config_json(
-            attrs.evolve(container.host, runtime=container.runtime)
-        ),  # also one not asked for
+        "HostConfig": host_config_json(_shown(container)),
         "GraphDriver": {"Data": containers.graph(container), "Name": container.storage_driver},
         **sizes,
         "Mounts": [mount_json(each) for each in container.mounts],
         "Config": config,
         "NetworkSettings": network_settings_json(container, version),
     }
+
+
+def _shown(container: Container) -> HostConfig:
+    """What was asked for, with the runtime also where none was, and links as who is called what in whom.
+
+    Those of networks with names are names there, and stand with the endpoints.
+    """
+    links = None
+    if container.host.network_mode == DEFAULT_NETWORK and container.host.links:
+        pairs = (text.removeprefix("/").partition(":") for text in container.host.links)
+        links = tuple(f"/{name}:/{container.name}/{alias.rpartition('/')[2] or name}" for name, _, alias in pairs)
+    return attrs.evolve(container.host, runtime=container.runtime, links=links)
 
 
 def _main_mac(container: Container) -> str:
