@@ -13,6 +13,7 @@ from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container, State
 from wherry.model.networks import EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec
 from wherry.model.sandboxes import NameServer
+from wherry_engine.daemon.config import load
 from wherry_engine.engine import container_files, links, resolv_conf, sandbox_views
 from wherry_engine.engine.container_files import Folders, Surroundings, hosts
 from wherry_engine.engine.resolv_conf import ResolvConf, parse
@@ -174,6 +175,19 @@ def test_with_names_our_resolver_is_asked_and_knows_whom_to_ask(of_host: Path) -
     assert resolv_conf.upstream(HostConfig(dns=("127.0.0.1",))) == (NameServer("127.0.0.1"),)
     assert resolv_conf.keeps_short_names(HostConfig(dns_options=("ndots:2",)))
     assert not resolv_conf.keeps_short_names(HostConfig(dns_options=("ndots:0",)))
+
+
+def test_the_daemons_servers_are_for_those_that_name_none(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text('{"dns": ["192.0.2.9"], "dns-opts": ["ndots:3"]}')
+    config = load(
+        ["--config-file", str(tmp_path / "daemon.json"), "--dns-search", "a.example", "--dns-search", "b.example"]
+    )
+    defaults = ResolvConf(config.dns, config.dns_search, config.dns_opts)
+    assert defaults == ResolvConf(("192.0.2.9",), ("a.example", "b.example"), ("ndots:3",))
+    own = resolv_conf.with_defaults(HostConfig(dns=("9.9.9.9",)), defaults)
+    assert resolv_conf.direct(own) == ResolvConf(("9.9.9.9",), ("a.example", "b.example"), ("ndots:3",))
+    with pytest.raises(Invalid, match=r"bad nameserver address dns.example"):
+        load(["--dns", "dns.example"])
 
 
 # --- links ---

@@ -11,6 +11,8 @@ from typing import Any
 import attrs
 
 from wherry.errors import Invalid
+from wherry.model.configs import HostConfig
+from wherry_engine.engine import resolv_conf
 
 DEFAULT_FILE = Path("/etc/wherry/daemon.json")
 CERTIFICATES = Path("/etc/wherry")
@@ -49,6 +51,9 @@ class Config:
     log_driver: str = "json-file"
     default_runtime: str = ""
     bip: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opts: tuple[str, ...] = ()
     log_level: str = "info"
     debug: bool = False
     insecure_tcp: bool = False
@@ -81,6 +86,9 @@ KEYS: dict[str, tuple[str, type]] = {
     "log-driver": ("log_driver", str),
     "default-runtime": ("default_runtime", str),
     "bip": ("bip", str),
+    "dns": ("dns", list),
+    "dns-search": ("dns_search", list),
+    "dns-opts": ("dns_opts", list),
     "log-level": ("log_level", str),
     "debug": ("debug", bool),
     "group": ("group", str),
@@ -128,6 +136,13 @@ def parser() -> argparse.ArgumentParser:
         help="Run containers with this OCI runtime unless they ask for another (default: crun where it works, else runc).",
     )
     add("--bip", metavar="CIDR", help="Give the default bridge this address, as 172.17.0.1/16.")
+    for flag, field, metavar, what in (
+        ("--dns", "dns", "ADDRESS", "ask this DNS server"),
+        ("--dns-search", "dns_search", "DOMAIN", "search this domain"),
+        ("--dns-opt", "dns_opts", "OPTION", "have this resolver option"),
+    ):
+        text = f"Let containers {what} unless they say otherwise; may be given several times."
+        add(flag, dest=field, metavar=metavar, action="append", help=text)
     add("--log-level", metavar="LEVEL", help=f"Log from this level on: {', '.join(LEVELS)} (default info).")
     add("--debug", "-D", action="store_true", default=None, help="Log everything and show debugging facts in `info`.")
     add(
@@ -179,10 +194,13 @@ def load(arguments: Sequence[str]) -> Config:
     for key in ("data_root", "exec_root", "pidfile", "tlscacert", "tlscert", "tlskey"):
         if key in merged:
             merged[key] = Path(merged[key]).absolute()
-    for key in ("hosts", "trusted"):
+    for key in ("hosts", "trusted", "dns", "dns_search", "dns_opts"):
         if key in merged:
-            merged[key] = tuple(merged[key])
+            merged[key] = tuple(map(str, merged[key]))
     config = Config(**merged)
+    asked = HostConfig(dns=config.dns, dns_search=config.dns_search, dns_options=config.dns_opts)
+    if faults := list(resolv_conf.faults(asked)):
+        raise Invalid("; ".join(faults))
     if config.log_level not in LEVELS:
         raise Invalid(f"log-level {config.log_level!r} is unknown; use one of {', '.join(LEVELS)}")
     return config

@@ -17,6 +17,7 @@ from wherry_engine.daemon.config import Config, load
 from wherry_engine.daemon.notify import notify
 from wherry_engine.daemon.services import Services
 from wherry_engine.engine.engine import Engine, Settings
+from wherry_engine.engine.resolv_conf import ResolvConf
 
 AUDIT = "WHERRY_STEP_AUDIT"  # a file that gets a line for each side effect outside a step
 
@@ -86,6 +87,7 @@ async def _run(config: Config) -> None:
         log_driver=config.log_driver,
         default_runtime=config.default_runtime,
         bip=config.bip,
+        dns=ResolvConf(config.dns, config.dns_search, config.dns_opts),
         driver_configs=config.drivers,
         preferred=config.preferred,
         trusted=config.trusted,

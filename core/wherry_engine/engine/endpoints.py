@@ -21,7 +21,7 @@ from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.ports import PortChooser, wanted
 from wherry_engine.engine.processes import Processes
-from wherry_engine.engine.resolv_conf import ResolvConf, by_resolver, direct, of_host
+from wherry_engine.engine.resolv_conf import ResolvConf, by_resolver, direct, of_host, with_defaults
 from wherry_engine.engine.sandbox_views import Records, is_named, view
 from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_engine.loader.load import Driver
@@ -31,9 +31,12 @@ from wherry_engine.work import Pool
 class Endpoints:
     """Endpoints, addresses, sandboxes and published ports of containers."""
 
-    def __init__(self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes, broadcasts: Broadcasts) -> None:
+    def __init__(
+        self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes, broadcasts: Broadcasts, dns: ResolvConf
+    ) -> None:
+        """`dns` is what containers are told that do not say otherwise."""
         self._networks, self._drivers, self._sandboxes = networks, drivers, sandboxes
-        self._broadcasts = broadcasts
+        self._broadcasts, self._dns = broadcasts, dns
         self._pool = Pool("sandboxes", 4)
         self._chooser = PortChooser()
         self._leases: dict[str, dict[str, str]] = {}  # network id: address: container id
@@ -146,13 +149,15 @@ class Endpoints:
 
     def sandbox(self, container: Container, records: Records) -> Sandbox:
         """The container's sandbox as services see it."""
-        return view(container, records, self._sandboxes.path(container.id), self._networks.table.get)
+        asking = attrs.evolve(container, host=with_defaults(container.host, self._dns))
+        return view(asking, records, self._sandboxes.path(container.id), self._networks.table.get)
 
     def resolv_conf(self, container: Container, planned: Records) -> ResolvConf:
         """What its resolver is told: where there are names, to ask ours."""
+        host = with_defaults(container.host, self._dns)
         if is_named(planned, self._networks.table.get):
-            return by_resolver(container.host)
-        return of_host(container.host) if container.host.network_mode == "host" else direct(container.host)
+            return by_resolver(host)
+        return of_host(host) if host.network_mode == "host" else direct(host)
 
     def host_gateway(self) -> str:
         """An address by which containers reach their host: the gateway of the default network."""

@@ -43,6 +43,7 @@ from wherry_engine.engine.info import architecture, engine_info, version_info
 from wherry_engine.engine.layers import Layers, snapshot_name
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes, ProcessExit
+from wherry_engine.engine.resolv_conf import ResolvConf
 from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_engine.engine.volumes import Volumes
@@ -69,6 +70,7 @@ class Settings:
     log_driver: str = "json-file"
     default_runtime: str = ""  # "" chooses
     bip: str = ""  # the predefined bridge's gateway address with its subnet, as 172.17.0.1/16
+    dns: ResolvConf = ResolvConf()  # for containers that do not say otherwise, in place of the host's
     driver_configs: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution, by "family/name"
     environment: Mapping[str, str] = attrs.field(factory=dict)  # of the supervisor
@@ -170,7 +172,9 @@ class Engine:
             database=database, journal=journal, drivers=drivers, events=events, actors=actors,
             processes=self._processes, mounts=settings.data_root / "volume-mounts", users=book.volume_users,
         )  # fmt: skip
-        self._endpoints = Endpoints(self.networks, self.drivers, Sandboxes(settings.exec_root), self.broadcasts)
+        self._endpoints = Endpoints(
+            self.networks, self.drivers, Sandboxes(settings.exec_root), self.broadcasts, settings.dns
+        )
         parts = Parts(
             folders=folders,
             drivers=self.drivers,

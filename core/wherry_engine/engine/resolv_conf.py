@@ -60,6 +60,16 @@ def read(path: Path) -> ResolvConf:
         return ResolvConf()
 
 
+def with_defaults(host: HostConfig, defaults: ResolvConf) -> HostConfig:
+    """What was asked for, and where that says nothing what all containers are to have."""
+    return attrs.evolve(
+        host,
+        dns=host.dns or defaults.servers,
+        dns_search=host.dns_search or defaults.search,
+        dns_options=host.dns_options or defaults.options,
+    )
+
+
 def asked(host: HostConfig, found: ResolvConf) -> ResolvConf:
     """The host's with what was asked for in place of it. A search domain of `.` means none."""
     return ResolvConf(
