@@ -17,12 +17,13 @@ from typing import Any
 
 from wherry.linux.loop import Loop
 from wherry.linux.process import die_with_parent, parent_of, set_oom_score
-from wherry.linux.steps import arm, step
+from wherry.linux.steps import Failpoint, arm, step
 from wherry_engine.monitor.report import report
 from wherry_engine.supervisor.fork import fork
 
 _SHORT_LIFE = 1.0  # seconds: one that fails sooner is started again ever more slowly; one that was killed at once
 _MAX_PAUSE = 2.0
+_FAILPOINT = 3  # exit status of a service in which one has fired
 
 
 class Services:
@@ -76,7 +77,7 @@ class Services:
             return False
         name, begun = self._pids.pop(pid)
         killed = status == 128 + signal.SIGKILL
-        if killed:
+        if killed or status == _FAILPOINT:
             arm("")  # the failpoint that has fired there is armed here as well, and fires once, not in each life
         short = time.monotonic() - begun < _SHORT_LIFE and not killed
         self._failures[name] = self._failures.get(name, 0) + 1 if short else 0
@@ -152,6 +153,7 @@ class Services:
 
 def _serve(wanted: dict[str, Any], parent: int) -> None:
     """The whole life of a service process; does not return."""
+    status = 70
     try:
         die_with_parent(parent)
         set_oom_score(-500)  # many containers depend on it; a lower score is that of those on which all do
@@ -160,8 +162,10 @@ def _serve(wanted: dict[str, Any], parent: int) -> None:
         module, _, function = wanted["function"].partition(":")
         __import__(module)
         getattr(sys.modules[module], function)(wanted["arguments"])
+    except Failpoint:
+        status = _FAILPOINT
     except BaseException:  # the process's border
         traceback.print_exc()
         sys.stderr.flush()
     finally:
-        os._exit(70)
+        os._exit(status)

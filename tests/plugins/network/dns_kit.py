@@ -208,8 +208,8 @@ class Client:
 class World:
     """A process tree with the resolver as its service, and sandboxes without an engine."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.exec_root = root, root / "run"
+    def __init__(self, root: Path, failpoints: str = "") -> None:
+        self.root, self.exec_root, self._failpoints = root, root / "run", failpoints
         self._runner = asyncio.Runner()
         self._netns: dict[str, int] = {}
         self.servers: list[Server] = []
@@ -224,7 +224,11 @@ class World:
 
     def connect(self) -> None:
         """As a new engine."""
-        environment = {"WHERRY_STEP_AUDIT": str(self.root / "audit"), "PATH": os.environ["PATH"]}
+        environment = {
+            "WHERRY_STEP_AUDIT": str(self.root / "audit"),
+            "WHERRY_FAILPOINTS": self._failpoints,
+            "PATH": os.environ["PATH"],
+        }
         connecting = Processes.connect(self.exec_root, on_exit=lambda _: None, environment=environment)
         self.processes = self.do(connecting)
 

@@ -43,12 +43,12 @@ ALL_DEAD = 5.0  # seconds in which a client learns that no server answers
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     """Ends without a trace, in what concerns it."""
-    kinds = ("mount", "namespace", "link", "nft", "process")
+    kinds = ("mount", "link", "nft", "process")  # namespaces are mounts here
     become_subreaper()
     before = Ledger.take().only(*kinds)
-    made = World(tmp_path)
+    made = World(tmp_path, getattr(request, "param", ""))
     yield made
     made.close()
     late = time.monotonic() + 5
@@ -424,6 +424,14 @@ def test_it_goes_on_when_the_supervisor_dies(world: World) -> None:
     assert world.pid() > 0
     world.add("two", place("net", "10.0.0.3", "beta"))
     assert asker.ask("beta").values == ["10.0.0.3"]
+
+
+@pytest.mark.parametrize(
+    "world", [f"resolver.listen={a}@{p}" for a in ("error", "kill") for p in ("before", "after")], indirect=True
+)
+def test_a_resolver_that_fails_as_it_begins_is_started_again(world: World) -> None:
+    asker = world.add("one", place("net", "10.0.0.2", "alpha"))
+    assert asker.ask("alpha").values == ["10.0.0.2"]
 
 
 def test_a_sandbox_that_is_made_while_the_resolver_is_dead_waits_for_it(world: World) -> None:
