@@ -204,7 +204,7 @@ def test_a_container_may_serve_dns_itself(docker: Docker) -> None:
     docker("network", "create", "net")
     docker.up("alpha", "--network", "net")
     serve = "nc -l -p 53 > /got & sleep 0.3; netstat -lnt; "
-    ask = "nslookup alpha; echo by-tcp | nc -w 1 127.0.0.1 53; cat /got"
+    ask = "nslookup alpha; echo by-tcp | nc -w 1 127.0.0.1 53; wait; cat /got"
     seen = docker.shell(serve + ask, "--network", "net")
     assert "0.0.0.0:53 " in seen or ":::53 " in seen
     assert address(docker, "alpha") in addresses(seen)
