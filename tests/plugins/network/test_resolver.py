@@ -47,6 +47,7 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     """Ends without a trace, in what concerns it."""
     kinds = ("mount", "link", "nft", "process")  # namespaces are mounts here
     become_subreaper()
+    reap_orphans([])  # what earlier tests have left to us
     before = Ledger.take().only(*kinds)
     made = World(tmp_path, getattr(request, "param", ""))
     yield made
