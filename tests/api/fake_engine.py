@@ -308,6 +308,12 @@ class FakeNetworks:
             if record.network_id == id and record.endpoint_id
         }
 
+    async def prune(self, filters: Filters) -> Sequence[str]:
+        """Those without containers whose labels match."""
+        free = [n for n in self.all if not n.predefined and not self.containers(n.id) and filters.labels(n.spec.labels)]
+        self.all = [n for n in self.all if n not in free]
+        return [n.name for n in free]
+
     async def connect(self, ref: str, container: str, spec: EndpointSpec) -> None:
         """Noted."""
         self.calls.append(("connect", self.get(ref).name, self._containers.get(container).name, spec))
@@ -368,7 +374,7 @@ class FakeEngine:
         self.containers = FakeContainers(self.events)
         self.execs = FakeExecs()
         self.images = FakeImages()
-        self.networks = FakeNetworks(self.containers)
+        self.networks = self.memberships = FakeNetworks(self.containers)
         self.volumes = FakeVolumes()
         self.hints = 0
 

@@ -83,20 +83,20 @@ def test_one_network_gives_the_default_route_and_all_give_their_own(sandboxes: S
     second = Attachment("", ("10.0.1.1",))
     pairs = [("eth0", first), ("eth1", second)]
     for _ in range(2):
-        sandboxes.configure("a", pairs, 0)
+        sandboxes.configure("a", pairs, "eth0")
     shown = inside(sandboxes, "a", "ip", "route")
     assert "default via 10.0.0.1 dev eth0" in shown
     assert "10.8.0.0/16 via 10.0.0.9 dev eth0" in shown
     assert "10.9.0.0/16 dev eth0" in shown
-    sandboxes.configure("a", pairs, 1)
+    sandboxes.configure("a", pairs, "eth1")
     assert inside(sandboxes, "a", "ip", "route", "show", "default").startswith("default via 10.0.1.1 dev eth1")
-    sandboxes.configure("a", pairs, -1)
+    sandboxes.configure("a", pairs, "")
     assert inside(sandboxes, "a", "ip", "route", "show", "default") == ""
 
 
 def test_a_network_without_a_gateway_gives_no_default_route(sandboxes: Sandboxes) -> None:
     sandboxes.create("a")
     plug(sandboxes, "a", "eth0", "10.0.0.2/24")
-    sandboxes.configure("a", [("eth0", Attachment(""))], 0)
-    sandboxes.configure("a", [], -1)
+    sandboxes.configure("a", [("eth0", Attachment(""))], "eth0")
+    sandboxes.configure("a", [], "")
     assert inside(sandboxes, "a", "ip", "route", "show", "default") == ""

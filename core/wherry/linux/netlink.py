@@ -119,7 +119,7 @@ class Connection:
         self._send(requests, ACK)
         missing, failure = len(requests), None
         while missing:
-            for kind, sequence, body in self._receive():
+            for kind, sequence, _, body in self._receive():
                 if kind != _ERROR:
                     continue
                 missing -= 1
@@ -134,7 +134,7 @@ class Connection:
         self._send([request], 0)
         many = request.flags & DUMP == DUMP
         while True:
-            for kind, _, body in self._receive():
+            for kind, _, _, body in self._receive():
                 if kind in (_ERROR, _DONE):
                     code = -int.from_bytes(body[:4], "little", signed=True)
                     if code and code not in request.ignored:
@@ -152,14 +152,18 @@ class Connection:
             )
         )
 
-    def _receive(self) -> list[tuple[int, int, bytes]]:
-        data = self._socket.recv(1 << 17)
-        found, at = [], 0
-        while at + 16 <= len(data):
-            length, kind, _, sequence, _ = _HEADER.unpack_from(data, at)
-            found.append((kind, sequence, data[at + 16 : at + length]))
-            at += (length + 3) & ~3
-        return found
+    def _receive(self) -> list[tuple[int, int, int, bytes]]:
+        return messages(self._socket.recv(1 << 17))
+
+
+def messages(data: bytes) -> list[tuple[int, int, int, bytes]]:
+    """(kind, sequence, sender's port id, body) of each message in what a socket received."""
+    found, at = [], 0
+    while at + 16 <= len(data):
+        length, kind, _, sequence, sender = _HEADER.unpack_from(data, at)
+        found.append((kind, sequence, sender, data[at + 16 : at + length]))
+        at += (length + 3) & ~3
+    return found
 
 
 def execute(*requests: Request) -> None:
@@ -327,6 +331,11 @@ def _parse_link(body: bytes) -> Link:
     master = int.from_bytes(found.get(_MASTER, b""), "little")
     mac = found.get(_MAC, b"").hex(":")
     return Link(index, text[_NAME], kind.rstrip(b"\0").decode(), text[_ALIAS], master, bool(flags & _IFF_UP), mac)
+
+
+def link_name(body: bytes) -> str:
+    """The name in a message about an interface."""
+    return attributes(body[_LINK.size :]).get(_NAME, b"").rstrip(b"\0").decode(errors="replace")
 
 
 def _failure(request: Request, code: int, body: bytes) -> OSError:

@@ -84,6 +84,21 @@ class NetworkDriver(DriverSpec):
         raise NotImplementedError
 
     @spec
+    def watch(self) -> int:
+        """For a driver that can `check`: a descriptor that is readable when the host may have changed; the driver keeps it."""
+        raise NotImplementedError
+
+    @spec
+    def check(self) -> Sequence[str]:
+        """Optional: bring back what others took from the host of all that was asked for, and say what keeps networks from
+        working there: a sentence each, with what would mend it.
+
+        The engine calls it after `reconcile`, when `watch`'s descriptor is readable, which this call changes, and from time
+        to time; then it attaches again what `list_endpoints` misses.
+        """
+        raise NotImplementedError
+
+    @spec
     def set_peers(self, network_id: str, peers: Sequence[tuple[str, str, str]]) -> None:
         """Optional, multi-host: make exactly these (address, mac, node address) reachable."""
         raise NotImplementedError

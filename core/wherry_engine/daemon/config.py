@@ -63,9 +63,18 @@ class Config:
     tlscacert: Path = CERTIFICATES / "ca.pem"
     tlscert: Path = CERTIFICATES / "cert.pem"
     tlskey: Path = CERTIFICATES / "key.pem"
+    firewall_integration: bool = False
     drivers: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # CONFIG of drivers, by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution that owns a name, by "family/name"
     trusted: tuple[str, ...] = ()  # distributions whose observers may run in the engine
+
+    @property
+    def driver_configs(self) -> Mapping[str, Mapping[str, str]]:
+        """CONFIG of drivers, with the keys of the file that are a driver's."""
+        if not self.firewall_integration:
+            return self.drivers
+        bridge = {**self.drivers.get("network/bridge", {}), "firewall-integration": "true"}
+        return {**self.drivers, "network/bridge": bridge}
 
     @property
     def listening(self) -> Listening:
@@ -97,6 +106,7 @@ KEYS: dict[str, tuple[str, type]] = {
     "tlscacert": ("tlscacert", str),
     "tlscert": ("tlscert", str),
     "tlskey": ("tlskey", str),
+    "firewall-integration": ("firewall_integration", bool),
     "drivers": ("drivers", dict),
     "preferred-distributions": ("preferred", dict),
     "trusted-plugins": ("trusted", list),

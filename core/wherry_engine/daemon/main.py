@@ -88,7 +88,7 @@ async def _run(config: Config) -> None:
         default_runtime=config.default_runtime,
         bip=config.bip,
         dns=ResolvConf(config.dns, config.dns_search, config.dns_opts),
-        driver_configs=config.drivers,
+        driver_configs=config.driver_configs,
         preferred=config.preferred,
         trusted=config.trusted,
         environment={name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ},

@@ -21,6 +21,7 @@ from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_mounts import mount_points
 from wherry_engine.engine.container_spec import command, random_name, settle
+from wherry_engine.engine.endpoint_checks import check_endpoint
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import find_init, wants_init
 from wherry_engine.engine.networks import Networks
@@ -107,10 +108,10 @@ class Creator:
             except NotFound:
                 wished[name] = EndpointRecord(network_id="", spec=endpoint)  # the start tells
                 continue
-            if endpoint.ipv4_address and network.predefined:
-                raise Invalid("user specified IP address is supported on user defined networks only")
-            if endpoint.aliases and network.predefined and endpoint.aliases != (config.hostname,):
-                raise Invalid("network-scoped alias is supported only for containers in user defined networks")
+            try:
+                check_endpoint(network, endpoint, own_aliases=(config.hostname,))
+            except Invalid as error:
+                raise Invalid(f"invalid config for network {network.name}: {error.text}") from error
             wished[network.name] = EndpointRecord(network_id=network.id, spec=endpoint)
         return wished
 

@@ -101,6 +101,12 @@ class Endpoints:
             dns_names=dns_names(container, network, wished),
         )
 
+    async def plan_more(self, container: Container, network: NetworkRecord, wished: EndpointRecord) -> EndpointRecord:
+        """One more endpoint for a running container, its address reserved."""
+        taken = {record.interface for record in container.networks.values()}
+        number = next(n for n in range(len(taken) + 1) if f"eth{n}" not in taken)
+        return await self._plan_one(container, network, wished, f"eth{number}")
+
     def _reserved(self, network: NetworkRecord, container_id: str) -> list[str]:
         """Addresses that stopped containers asked for by name: handed out to nobody else."""
         members = self._networks.containers(network.id).values()
@@ -111,6 +117,10 @@ class Endpoints:
         for leases in self._leases.values():
             for address in [a for a, holder in leases.items() if holder == container_id]:
                 del leases[address]
+
+    def release_one(self, record: EndpointRecord) -> None:
+        """This endpoint's address may be handed out again."""
+        self._leases.get(record.network_id, {}).pop(record.address.partition("/")[0], None)
 
     # --- making and taking away ---
 
@@ -126,26 +136,37 @@ class Endpoints:
         if not _has_own(container):
             return
         await self._pool.run("container.start.sandbox", lambda: self._sandboxes.create(container.id))
+        await self._wire(container, planned, running=False)
+
+    async def rewire(self, container: Container, records: Records) -> None:
+        """In a running container: make what is missing of these interfaces, and set the routes."""
+        await self._wire(container, records, running=True)
+
+    async def _wire(self, container: Container, records: Records, *, running: bool) -> None:
+        """Attach the container to each network, which it may be already, and set its routes."""
         made: list[tuple[str, Attachment]] = []
-        default = -1
-        netns = await self._pool.run("container.start.netns", lambda: self._sandboxes.open(container.id))
+        netns = await self._pool.run(
+            "network.rewire.netns" if running else "container.start.netns", lambda: self._sandboxes.open(container.id)
+        )
         try:
-            for name, record in planned.items():
+            for record in records.values():
                 network, driver, endpoint = await self._view(container, record)
                 view = self._networks.view(network, driver)
                 attachment = await self._drivers.call(
-                    "container.start.attach",
+                    "network.rewire.attach" if running else "container.start.attach",
                     driver,
                     lambda hook, n=view, e=endpoint: hook.attach(network=n, endpoint=e, netns=netns),  # type: ignore[misc]
                 )
                 if attachment is not None:
-                    if default < 0 and planned[name].gateway:
-                        default = len(made)
                     made.append((record.interface, attachment))
         finally:
             os.close(netns)
-        await self._pool.run("container.start.routes", lambda: self._sandboxes.configure(container.id, made, default))
-        await self._broadcasts.sandbox_ready(self.sandbox(container, planned))
+        default = default_interface(records)
+        await self._pool.run(
+            "network.rewire.routes" if running else "container.start.routes",
+            lambda: self._sandboxes.configure(container.id, made, default),
+        )
+        await self._broadcasts.sandbox_ready(self.sandbox(container, records))
 
     def sandbox(self, container: Container, records: Records) -> Sandbox:
         """The container's sandbox as services see it."""
@@ -191,11 +212,49 @@ class Endpoints:
         )
         return ports
 
+    async def join(self, container: Container, records: Records, processes: Processes) -> tuple[PortMapping, ...]:
+        """Let a running container have these endpoints, one more than before; returns what is published then."""
+        await self.rewire(container, records)
+        old, new = await self._published(container, container.networks), await self._published(container, records)
+        if new is None or (old is not None and old[2].id == new[2].id):
+            return container.ports
+        if old is None or not container.ports:
+            return await self.publish(container, records, processes)
+        await self._lead(old, ())
+        await self._lead(new, container.ports)
+        return container.ports
+
+    async def leave(self, container: Container, gone: EndpointRecord, processes: Processes) -> tuple[PortMapping, ...]:
+        """Take this endpoint away and bring the others into order; returns what is published then."""
+        network, driver, endpoint = await self._view(container, gone)
+        view = self._networks.view(network, driver)
+        await self._drivers.call(
+            "network.leave.detach", driver, lambda hook: hook.detach(network=view, endpoint=endpoint, netns=None)
+        )
+        if not container.running:
+            return ()
+        await self.rewire(container, container.networks)
+        target = await self._published(container, container.networks)
+        if target is not None and container.ports:
+            await self._lead(target, container.ports)
+            return container.ports
+        await processes.release_ports(container.id)
+        return ()
+
+    async def _lead(
+        self, target: tuple[NetworkRecord, Driver[NetworkDriver], Endpoint], ports: Sequence[PortMapping]
+    ) -> None:
+        network, driver, endpoint = target
+        view = self._networks.view(network, driver)
+        await self._drivers.call(
+            "network.lead", driver, lambda hook: hook.publish(network=view, endpoint=endpoint, ports=ports)
+        )
+
     async def _published(
         self, container: Container, records: Records
     ) -> tuple[NetworkRecord, Driver[NetworkDriver], Endpoint] | None:
-        """The endpoint that published ports lead to: the first whose driver can publish."""
-        for record in records.values():
+        """The endpoint that published ports lead to: the one that leads out, if its driver can publish."""
+        for record in by_gateway(records):
             if record.endpoint_id and record.address:
                 network, driver, endpoint = await self._view(container, record)
                 if driver.has("publish") and not network.spec.internal:
@@ -272,9 +331,19 @@ def endpoint_view(container: Container, record: EndpointRecord, driver: Driver[N
 
 
 def ordered(container: Container) -> list[tuple[str, EndpointRecord]]:
-    """Networks in the order of their interfaces: by gateway priority, then that of --network, then by name."""
+    """Networks in the order of their interfaces: that of --network first, then by name."""
     mode = container.host.network_mode
-    return sorted(container.networks.items(), key=lambda item: (-item[1].spec.gw_priority, item[0] != mode, item[0]))
+    return sorted(container.networks.items(), key=lambda item: (item[0] != mode, item[0]))
+
+
+def by_gateway(records: Records) -> list[EndpointRecord]:
+    """Endpoints in the order in which they lead out: by gateway priority, then by their networks' names."""
+    return [record for _, record in sorted(records.items(), key=lambda item: (-item[1].spec.gw_priority, item[0]))]
+
+
+def default_interface(records: Records) -> str:
+    """The interface through which the default route leads; "" if none has a gateway."""
+    return next((record.interface for record in by_gateway(records) if record.gateway), "")
 
 
 def dns_names(container: Container, network: NetworkRecord, wished: EndpointRecord) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ from wherry_engine.engine.execs import Execs
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.info import architecture, engine_info, version_info
 from wherry_engine.engine.layers import Layers, snapshot_name
+from wherry_engine.engine.memberships import Memberships
+from wherry_engine.engine.network_care import NetworkCare
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes, ProcessExit
 from wherry_engine.engine.resolv_conf import ResolvConf
@@ -86,6 +88,7 @@ class Engine:
     execs: Execs
     images: Images
     networks: Networks
+    memberships: Memberships
     volumes: Volumes
     drivers: Drivers
     instance: str
@@ -199,6 +202,13 @@ class Engine:
             book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator,
             streams=streams, networks=self.networks,
         )  # fmt: skip
+        self.memberships = Memberships(
+            book=book, journal=journal, actors=actors, networks=self.networks, endpoints=self._endpoints,
+            processes=self._processes,
+        )  # fmt: skip
+        self._care = NetworkCare(
+            drivers=drivers, networks=self.networks, endpoints=self._endpoints, book=book, actors=actors
+        )
         self.containers = Containers(book, creator, self._runner, streams, launcher, folders)
         self.execs = Execs(book, self._runtimes, folders, self._processes.execs)
         self._records = Records(
@@ -242,6 +252,7 @@ class Engine:
         await self.broadcasts.sandboxes(self._endpoints.sandboxes_of(self.containers.list()))
         await self._runner.adopt()
         self.execs.adopt()
+        await self._care.start()
         await self._runtimes.default()
         if recovered:
             log.warning("%d unfinished operations of an earlier run were undone or finished", recovered)
@@ -250,6 +261,7 @@ class Engine:
         """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root."""
         await self._runner.settled()
         self.execs.close()
+        await self._care.stop()
         self.events.close()
         if any(container.running for container in self.containers.list()):
             await self._processes.close()
@@ -283,7 +295,10 @@ class Engine:
             containers=self.containers,
             images=self.images,
             runtimes=self._runtimes,
-            faults=tuple(state.reason for state in self.drivers.states().values() if state.state == FAILED),
+            faults=(
+                *(state.reason for state in self.drivers.states().values() if state.state == FAILED),
+                *self._care.warnings,
+            ),
             debug=settings.debug,
         )
 

@@ -138,7 +138,7 @@ class Allocator:
         except ValueError as error:
             raise Invalid(f"invalid IP address: {preferred}") from error
         if address not in self._subnet:
-            raise Invalid(f"no configured subnet or ip-range contain the IP address {address}")
+            raise Invalid(f"no configured subnet contains IP address {address}")
         number = int(address)
         if number in self._holders or number in self._kept:
             holder = self._holders.get(number, "") or "the network itself"

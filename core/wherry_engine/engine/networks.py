@@ -11,13 +11,12 @@ from typing import Any
 
 import attrs
 
-from wherry.errors import Conflict, Forbidden, Invalid, NotFound, Unsupported
+from wherry.errors import Conflict, Forbidden, Invalid, NotFound
 from wherry.linux.netlink import live_routes
 from wherry.model.containers import Container
 from wherry.model.names import new_id
 from wherry.model.networks import (
     EndpointRecord,
-    EndpointSpec,
     EndpointState,
     IpamPool,
     Network,
@@ -31,6 +30,8 @@ from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.events import Events
+from wherry_engine.engine.filter_values import moment
+from wherry_engine.engine.filters import Filters
 from wherry_engine.journal.journal import Journal
 from wherry_engine.loader.load import Driver
 from wherry_engine.state.codec import from_data, to_data
@@ -82,6 +83,10 @@ class Networks:
     def containers(self, id: str) -> Mapping[str, tuple[Container, EndpointRecord]]:
         """The containers of a network with their endpoints, by container id."""
         return self._book.network_members(id)
+
+    def active(self, id: str) -> Sequence[tuple[Container, EndpointRecord]]:
+        """Those of the containers that are attached to the network now."""
+        return [(container, place) for container, place in self.containers(id).values() if place.endpoint_id]
 
     async def driver(self, record: NetworkRecord) -> Driver[NetworkDriver]:
         """The network's driver, loaded."""
@@ -166,13 +171,27 @@ class Networks:
             record = self.get(record.id)
             if record.predefined:
                 raise Forbidden(f"{record.name} is a pre-defined network and cannot be removed")
-            active = [c.name for c, endpoint in self.containers(record.id).values() if endpoint.endpoint_id]
-            if active:
-                raise Forbidden(
-                    f"error while removing network: network {record.name} has active endpoints: {', '.join(active)}"
-                )
+            if active := self.active(record.id):
+                users = ", ".join(f'name:"{c.name}" id:"{place.endpoint_id[:12]}"' for c, place in active)
+                raise Forbidden(f"error while removing network: network {record.name} has active endpoints ({users})")
             await self._journal.forward("network.remove", record.id, network=to_data(record))
         self._emit("destroy", record)
+
+    async def prune(self, filters: Filters) -> Sequence[str]:
+        """Remove the networks that no container is attached to; their names."""
+        removed = []
+        until = min((moment("until", value, time.time_ns()) for value in filters.get("until")), default=None)
+        for record in self.list():
+            young = until is not None and record.created_ns > until
+            if record.predefined or young or self.active(record.id) or not filters.labels(record.spec.labels):
+                continue
+            try:
+                await self.remove(record.id)
+            except (Forbidden, NotFound):  # a container came first, or another removal
+                continue
+            removed.append(record.name)
+        self._events.emit("network", "prune", "", {"reclaimed": "0"})
+        return removed
 
     async def _finish_remove(self, network_id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         await self._delete(from_data(data["network"], NetworkRecord))
@@ -185,49 +204,6 @@ class Networks:
 
     def _emit(self, action: str, record: NetworkRecord, **more: str) -> None:
         self._events.emit("network", action, record.id, {"name": record.name, "type": record.spec.driver, **more})
-
-    # --- membership of containers that do not run ---
-
-    async def connect(self, ref: str, container: str, spec: EndpointSpec) -> None:
-        """Let a container that does not run belong to the network from its next start on."""
-        network, member = self.get(ref), self._book.get(container)
-        async with self._actors.turn(f"container/{member.id}", "connecting to a network"):
-            member = self._book.get(member.id)
-            self._check_stopped(member)
-            if network.name in member.networks:
-                raise Forbidden(f"endpoint with name {member.name} already exists in network {network.name}")
-            if network.name == "host" or member.host.network_mode == "host":
-                raise Forbidden("container cannot be connected to host network or disconnected from it")
-            if spec.ipv4_address and network.predefined:
-                raise Invalid("user specified IP address is supported on user defined networks only")
-            places = dict(member.networks) | {network.name: EndpointRecord(network_id=network.id, spec=spec)}
-            await self._database.commit(self._book.table.put(attrs.evolve(member, networks=places)))
-        self._book.emit_network("connect", member, network.name, network.id, network.spec.driver)
-
-    async def disconnect(self, ref: str, container: str, force: bool) -> None:
-        """Take a container that does not run out of the network; with `force`, one that is gone is no error."""
-        network = self.get(ref)
-        try:
-            member = self._book.get(container)
-        except NotFound:
-            if force:
-                return
-            raise
-        async with self._actors.turn(f"container/{member.id}", "disconnecting from a network"):
-            member = self._book.get(member.id)
-            self._check_stopped(member)
-            if network.name not in member.networks:
-                raise Forbidden(f"container {member.id} is not connected to network {network.name}")
-            places = {name: place for name, place in member.networks.items() if name != network.name}
-            await self._database.commit(self._book.table.put(attrs.evolve(member, networks=places)))
-        self._book.emit_network("disconnect", member, network.name, network.id, network.spec.driver)
-
-    @staticmethod
-    def _check_stopped(container: Container) -> None:
-        if container.running:
-            raise Unsupported(
-                f"container {container.name} is running: this version changes the networks of stopped containers only"
-            )
 
     # --- the engine's start and end ---
 

@@ -38,12 +38,12 @@ class Sandboxes:
             raise NotFound(f"container {container_id} has no network namespace")
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def configure(self, container_id: str, attachments: Sequence[tuple[str, Attachment]], default: int) -> None:
+    def configure(self, container_id: str, attachments: Sequence[tuple[str, Attachment]], default: str) -> None:
         """Install the routes that the attached networks want, and make the first gateway of one of them the default.
 
-        `default` is that network's place in `attachments`; if it has no gateway, or `default` is -1, nothing leads out.
+        `default` is that network's interface; if it has no gateway, or `default` is "", nothing leads out.
         """
-        gateways = attachments[default][1].gateways if default >= 0 else ()
+        gateways = dict(attachments)[default].gateways if default else ()
         namespace = self.open(container_id)
         try:
             in_netns(namespace, lambda: _install(attachments, gateways[0] if gateways else ""))

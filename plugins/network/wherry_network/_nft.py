@@ -8,19 +8,51 @@ adds or removes elements costs 0.05 ms and does not depend on how many there are
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
+import attrs
+
 from wherry.linux.namespaces import in_netns
+from wherry.linux.netlink import attributes
+from wherry.linux.netlink_events import NETFILTER, NFTABLES_GROUP, Listener, own_ports
 from wherry.linux.steps import effect
 
 _one_at_a_time = Lock()  # several contexts of libnftables before 1.0.9 share what is not guarded
+_NEW_GENERATION = 10 << 8 | 15  # NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN: ends each transaction's notifications
 
 
 class NftError(Exception):
     """The kernel or the parser refused a transaction, of which nothing was done. The text is libnftables' own."""
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """One rule, as libnftables tells it in JSON."""
+
+    handle: int
+    comment: str
+    expressions: tuple[Mapping[str, Any], ...]
+
+
+@attrs.frozen(kw_only=True)
+class Chain:
+    """A chain with its rules. `hook` and `policy` are "" where it is not a base chain."""
+
+    family: str
+    table: str
+    name: str
+    hook: str
+    kind: str
+    policy: str
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """As nft commands name it: "ip filter FORWARD"."""
+        return f"{self.family} {self.table} {self.name}"
 
 
 class Nft:
@@ -46,6 +78,36 @@ class Nft:
             return set()
         listed = json.loads(self._thread.submit(self._run, f"list table {family} {table}", as_json=True).result())
         return {line for item in listed["nftables"] for kind, body in item.items() for line in _lines(kind, body)}
+
+    def base_chains(self) -> list[Chain]:
+        """Every base chain there is, without its rules. Raises NftError."""
+        return [chain for chain in self._chains("list chains") if chain.hook]
+
+    def table(self, family: str, name: str) -> list[Chain]:
+        """The chains of a table with their rules; none if there is no such table (any more). Raises NftError."""
+        if (family, name) not in self.tables():
+            return []
+        return self._chains(f"list table {family} {name}")
+
+    def _chains(self, command: str) -> list[Chain]:
+        objects = json.loads(self._thread.submit(self._run, command, as_json=True).result())["nftables"]
+        rules: dict[tuple[str, str, str], list[Rule]] = {}
+        for rule in (each["rule"] for each in objects if "rule" in each):
+            place = (rule["family"], rule["table"], rule["chain"])
+            made = Rule(handle=rule["handle"], comment=rule.get("comment", ""), expressions=tuple(rule["expr"]))
+            rules.setdefault(place, []).append(made)
+        return [
+            Chain(
+                family=chain["family"],
+                table=chain["table"],
+                name=chain["name"],
+                hook=chain.get("hook", ""),
+                kind=chain.get("type", ""),
+                policy=chain.get("policy", ""),
+                rules=tuple(rules.get((chain["family"], chain["table"], chain["name"]), ())),
+            )
+            for chain in (each["chain"] for each in objects if "chain" in each)
+        ]
 
     def close(self) -> None:
         """End the thread."""
@@ -102,3 +164,32 @@ def _command(library: Any, commands: str) -> str:
     if code:
         raise NftError(error.strip() or f"libnftables: error {code}")
     return str(output)
+
+
+class RulesetWatch:
+    """Hears of changes of the ruleset that this process did not make."""
+
+    def __init__(self) -> None:
+        self._listener = Listener(NETFILTER, [NFTABLES_GROUP])
+        self._own: frozenset[int] = frozenset()
+
+    def fileno(self) -> int:
+        """Readable when the ruleset changed, by whomever."""
+        return self._listener.fileno()
+
+    def changed_tables(self) -> frozenset[str] | None:
+        """The names of the tables that others changed since the last call; None: it may have been any."""
+        notices = self._listener.read()
+        if notices is None:
+            return None
+        if any(notice.sender not in self._own for notice in notices):
+            self._own = own_ports(NETFILTER)
+        return frozenset(
+            attributes(notice.body[4:]).get(1, b"").rstrip(b"\0").decode(errors="replace")  # NFTA_*_TABLE
+            for notice in notices
+            if notice.kind != _NEW_GENERATION and notice.sender not in self._own
+        )
+
+    def close(self) -> None:
+        """Stop hearing; may be repeated."""
+        self._listener.close()

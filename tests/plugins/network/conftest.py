@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         stack.callback(os.close, home)
         call("setns", spaces[0], CLONE_NEWNET)
         stack.callback(call, "setns", home, CLONE_NEWNET)
-        wire(*spaces)
+        wire(spaces[1])
         yield World(tmp_path, spaces[0], spaces[1], stack)
 
 

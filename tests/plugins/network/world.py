@@ -18,6 +18,7 @@ from wherry.spec.network import Attachment, Context, Endpoint, Network
 from wherry.toolkit.options import parse_options
 from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_network.bridge import Driver
+from wherry_network.bridge.options import BridgeConfig
 
 PATIENCE = 0.4  # seconds after which a packet that has not arrived counts as dropped
 
@@ -96,10 +97,10 @@ class World:
         self.sandboxes = Sandboxes(folder / "run")
         self._hosts = 1
 
-    def driver(self, instance: str = "one") -> Driver:
+    def driver(self, instance: str = "one", *, integrate: bool = False) -> Driver:
         """A driver as the engine makes it."""
-        made = Driver(Context(self.folder, self.folder, instance, None))
-        self._stack.callback(made._firewall.close)
+        made = Driver(Context(self.folder, self.folder, instance, BridgeConfig(integrate=integrate)))
+        self._stack.callback(made._firewall._nft.close)
         return made
 
     def network(self, subnet: str = "10.91.1.0/24", *, internal: bool = False, **options: str) -> Network:
@@ -145,12 +146,12 @@ class World:
         place = self.place(endpoint)
         attachment = driver.attach(network, endpoint, place.netns)
         assert isinstance(attachment, Attachment)
-        self.sandboxes.configure(endpoint.container_id, [(endpoint.interface, attachment)], 0)
+        self.sandboxes.configure(endpoint.container_id, [(endpoint.interface, attachment)], endpoint.interface)
         return endpoint, place
 
 
-def wire(host: int, far: int) -> None:
-    """An uplink from the host to a far machine, which knows the way to all containers, as an attacker would."""
+def wire(far: int) -> None:
+    """An uplink from the calling thread's host to a far machine, which knows the way to all containers, as an attacker would."""
     netlink.execute(netlink.add_bridge("uplink"))
     master = socket.if_nametoindex("uplink")
     netlink.execute(

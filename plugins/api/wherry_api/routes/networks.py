@@ -9,7 +9,7 @@ from wherry_api.call import Call
 from wherry_api.router import Route
 from wherry_api.shapes.endpoints import read_endpoint
 from wherry_api.shapes.networks import network_json, read_network
-from wherry_engine.engine.filters import NETWORK_KEYS, parse_filters, select_networks
+from wherry_engine.engine.filters import NETWORK_KEYS, PRUNE_KEYS, parse_filters, select_networks
 
 
 async def list_networks(call: Call) -> web.StreamResponse:
@@ -18,7 +18,7 @@ async def list_networks(call: Call) -> web.StreamResponse:
     chosen = select_networks(
         networks.list(),
         parse_filters(call.text("filters"), NETWORK_KEYS),
-        used=lambda id: bool(networks.containers(id)),
+        used=lambda id: any(place.endpoint_id for _, place in networks.containers(id).values()),
     )
     return call.json([network_json(each, {}) for each in chosen])
 
@@ -45,6 +45,12 @@ async def remove(call: Call) -> web.StreamResponse:
     return call.empty()
 
 
+async def prune(call: Call) -> web.StreamResponse:
+    """Remove those that no container is attached to."""
+    filters = parse_filters(call.text("filters"), PRUNE_KEYS)
+    return call.json({"NetworksDeleted": list(await call.finish(call.engine.networks.prune(filters))) or None})
+
+
 async def connect(call: Call) -> web.StreamResponse:
     """Give a container a place in it."""
     fields = await call.fields()
@@ -52,7 +58,7 @@ async def connect(call: Call) -> web.StreamResponse:
     if not container:
         fields.fault("Container", "is required")
     fields.check()
-    await call.finish(call.engine.networks.connect(call.parameters["id"], container, spec))
+    await call.finish(call.engine.memberships.connect(call.parameters["id"], container, spec))
     return call.empty(200)
 
 
@@ -63,13 +69,14 @@ async def disconnect(call: Call) -> web.StreamResponse:
     if not container:
         fields.fault("Container", "is required")
     fields.check()
-    await call.finish(call.engine.networks.disconnect(call.parameters["id"], container, force))
+    await call.finish(call.engine.memberships.disconnect(call.parameters["id"], container, force))
     return call.empty(200)
 
 
 ROUTES = (
     Route("GET", "/networks", list_networks),
     Route("POST", "/networks/create", create),
+    Route("POST", "/networks/prune", prune),
     Route("GET", "/networks/{id}", inspect),
     Route("DELETE", "/networks/{id}", remove),
     Route("POST", "/networks/{id}/connect", connect),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 
 from wherry.errors import Failed
 from wherry.spec.network import (
@@ -18,21 +20,36 @@ from wherry.spec.network import (
     hookimpl,
 )
 from wherry_network._netlink import Flows
+from wherry_network._nft import Nft
 from wherry_network.bridge import rules
 from wherry_network.bridge.firewall import Firewall
-from wherry_network.bridge.links import Links, bridge_name
-from wherry_network.bridge.options import BridgeOptions
+from wherry_network.bridge.foreign import Foreign
+from wherry_network.bridge.links import Links, bridge_name, veth_name
+from wherry_network.bridge.options import BridgeConfig, BridgeOptions
+from wherry_network.bridge.watch import Heard, Watch
 
 
 class Driver(NetworkDriver):
     """Networks of one host, each a bridge; ports are published by one nftables table of this engine."""
 
+    CONFIG = BridgeConfig
     OPTIONS = BridgeOptions
 
     def __init__(self, context: Context) -> None:
+        nft = Nft()
         self._links = Links(context.instance)
-        self._firewall = Firewall(context.instance)
+        self._firewall = Firewall(nft, context.instance)
+        self._foreign = Foreign(nft, context.instance, integrate=context.config.integrate)
         self._flows = Flows()
+        self._watch: Watch | None = None
+        self._lock = (
+            Lock()
+        )  # over what should be there, and over `check`, which must bring back nothing that is leaving
+        self._networks: dict[str, Network] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._settled = False
+        self._judged: list[str] = []  # the bridges that `_findings` are about
+        self._findings: Sequence[str] = ()
 
     @hookimpl
     def create_network(self, network: Network) -> None:
@@ -44,10 +61,15 @@ class Driver(NetworkDriver):
             # Rules first: no packet may pass a bridge that they do not know.
             self._firewall.put(network.id, _network_elements(network))
             self._links.ensure_bridge(network, options)
+        with self._lock:
+            self._networks[network.id] = network
 
     @hookimpl
     def delete_network(self, network: Network) -> None:
         with _explained(f"network {network.name} cannot be deleted"):
+            with self._lock:
+                self._networks.pop(network.id, None)
+                self._foreign.leave(self._bridges())
             self._links.delete_bridge(network, _options(network))
             self._firewall.put(network.id, {})
 
@@ -55,12 +77,16 @@ class Driver(NetworkDriver):
     def attach(self, network: Network, endpoint: Endpoint, netns: int) -> Attachment:
         with _explained(f"container {endpoint.container_id[:12]} cannot join network {network.name}"):
             mac = self._links.join(network, _options(network), endpoint, netns)
+        with self._lock:
+            self._endpoints[endpoint.id] = endpoint
         return Attachment(mac, () if network.internal else tuple(filter(None, network.gateways)))
 
     @hookimpl
     def detach(self, network: Network, endpoint: Endpoint, netns: int | None) -> None:
         with _explained(f"container {endpoint.container_id[:12]} cannot leave network {network.name}"):
             self._put_ports(endpoint, {})
+            with self._lock:
+                self._endpoints.pop(endpoint.id, None)
             self._links.leave(endpoint)
 
     @hookimpl
@@ -81,14 +107,52 @@ class Driver(NetworkDriver):
 
     @hookimpl
     def reconcile(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> None:
-        by_id = {network.id: network for network in networks}
-        with _explained("the networks cannot be brought into their state"):
+        with _explained("the networks cannot be brought into their state"), self._lock:
+            self._networks = {network.id: network for network in networks}
+            self._endpoints = {state.endpoint.id: state.endpoint for state in endpoints}
             self._firewall.replace(_wanted(networks, endpoints))
-            for network in networks:
-                self._links.ensure_bridge(network, _options(network))
-            for state in endpoints:
-                network = by_id[state.endpoint.network_id]
-                self._links.reconnect(network, _options(network), state.endpoint)
+            self._mend_links()
+
+    @hookimpl
+    def watch(self) -> int:
+        with self._lock:
+            if self._watch is None:
+                self._watch = Watch(self._firewall.table)
+                weakref.finalize(self, self._watch.close)
+                self._settled = False
+            return self._watch.fileno()
+
+    @hookimpl
+    def check(self) -> Sequence[str]:
+        with _explained("the networks cannot be mended"), self._lock:
+            heard = self._heard()
+            self._settled = False  # until all of this is done, the next call has to do it
+            if heard.table:
+                self._firewall.restore()
+            if heard.links:
+                self._mend_links()
+            bridges = self._bridges()
+            if heard.rules or bridges != self._judged:
+                self._findings = self._foreign.check(bridges)
+                self._judged = bridges
+            self._settled = self._watch is not None
+            return (*self._findings, *self._foreign.check_legacy(bridges))
+
+    def _heard(self) -> Heard:
+        links = {bridge_name(n, _options(n)) for n in self._networks.values()}
+        heard = self._watch.heard(links | {veth_name(id) for id in self._endpoints}) if self._watch else None
+        return heard if heard is not None and self._settled else Heard(rules=True, table=True, links=True)
+
+    def _mend_links(self) -> None:
+        for network in self._networks.values():
+            self._links.ensure_bridge(network, _options(network))
+        for endpoint in self._endpoints.values():
+            network = self._networks[endpoint.network_id]
+            self._links.reconnect(network, _options(network), endpoint)
+
+    def _bridges(self) -> list[str]:
+        """The bridges that packets are forwarded from and to."""
+        return [bridge_name(n, _options(n)) for n in self._networks.values() if not n.internal]
 
     @hookimpl
     def differences(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> Sequence[str]:

@@ -18,9 +18,9 @@ class Firewall:
     on leading to their containers, and what `put` was told meanwhile comes with `replace`.
     """
 
-    def __init__(self, instance: str) -> None:
-        self._table = rules.table_name(instance)
-        self._nft = Nft()
+    def __init__(self, nft: Nft, instance: str) -> None:
+        self.table = rules.table_name(instance)
+        self._nft = nft
         self._lock = Lock()
         self._wanted: dict[str, Elements] = {}
         self._owners: dict[tuple[str, str], str] = {}
@@ -37,7 +37,7 @@ class Firewall:
             self._keep(owner, elements)
             try:
                 if self._is_ours():
-                    self._move(rules.delta(self._table, old, elements), whole=not (had_some and self._wanted))
+                    self._move(rules.delta(self.table, old, elements), whole=not (had_some and self._wanted))
             except (Failed, OSError):
                 self._keep(owner, old)
                 raise
@@ -66,7 +66,7 @@ class Firewall:
 
         The kernel tells what they want in its own words: of a second table, which is dormant, so that it judges no packet.
         """
-        twin = f"{self._table}_check"
+        twin = f"{self.table}_check"
         with self._lock:
             try:
                 self._nft.change(rules.whole(twin, wanted.values(), dormant=True))
@@ -74,15 +74,17 @@ class Firewall:
                     wanted_lines = self._nft.contents("ip", twin)
                 finally:
                     self._nft.change(rules.whole(twin, ()))
-                found = self._nft.contents("ip", self._table)
+                found = self._nft.contents("ip", self.table)
             except NftError as error:
-                raise Failed(f"the firewall table {self._table} cannot be compared: {error}") from error
-        extra = [f"{line} is in table {self._table} and should not be" for line in sorted(found - wanted_lines)]
-        return extra + [f"{line} is missing in table {self._table}" for line in sorted(wanted_lines - found)]
+                raise Failed(f"the firewall table {self.table} cannot be compared: {error}") from error
+        extra = [f"{line} is in table {self.table} and should not be" for line in sorted(found - wanted_lines)]
+        return extra + [f"{line} is missing in table {self.table}" for line in sorted(wanted_lines - found)]
 
-    def close(self) -> None:
-        """Let go of the library; the table stays."""
-        self._nft.close()
+    def restore(self) -> None:
+        """Make the whole table anew as it should be: someone else changed or deleted it."""
+        with self._lock:
+            if self._complete:
+                self._render()
 
     def _check(self, owner: str, elements: Elements) -> None:
         for place in elements:
@@ -100,7 +102,7 @@ class Firewall:
     def _is_ours(self) -> bool:
         if not self._complete:
             try:
-                self._complete = ("ip", self._table) not in self._nft.tables()
+                self._complete = ("ip", self.table) not in self._nft.tables()
             except NftError as error:
                 raise Failed(f"the firewall's tables cannot be listed: {error}") from error
         return self._complete
@@ -119,6 +121,6 @@ class Firewall:
 
     def _render(self) -> None:
         try:
-            self._nft.change(rules.whole(self._table, self._wanted.values()))
+            self._nft.change(rules.whole(self.table, self._wanted.values()))
         except NftError as error:
-            raise Failed(f"the firewall table {self._table} cannot be set: {error}") from error
+            raise Failed(f"the firewall table {self.table} cannot be set: {error}") from error

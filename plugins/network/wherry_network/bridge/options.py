@@ -40,6 +40,18 @@ def address(text: str) -> str:
 
 
 @attrs.frozen(kw_only=True)
+class BridgeConfig:
+    """What the engine's configuration can say to the driver."""
+
+    integrate: bool = option(
+        "firewall-integration",
+        boolean,
+        default=False,
+        help="insert an accept, marked as this engine's, where another firewall drops forwarded packets",
+    )
+
+
+@attrs.frozen(kw_only=True)
 class BridgeOptions:
     """What `network create --opt` can set."""
 
