@@ -93,7 +93,7 @@ def test_ports_are_reserved_all_or_none(scenario: Scenario) -> None:
             assert await tree.processes.ports() == {}
         await tree.processes.reserve_ports("one", [free])
         await tree.processes.reserve_ports("one", [free])
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict, match=r"Bind for 127\.0\.0\.1:47113 failed: port is already allocated"):
             await tree.processes.reserve_ports("two", [free])
         await tree.processes.reserve_ports("two", [PortMapping("udp", "127.0.0.1", 47113, 80)])
         await tree.processes.release_ports("one")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from wherry.errors import Conflict, Failed, NotFound
+from wherry.errors import Conflict, Failed, Forbidden, Invalid, NotFound
 from wherry.model.containers import Container
 from wherry.model.names import new_id
 from wherry.model.networks import Attachment, Endpoint, EndpointRecord, EndpointState, NetworkRecord, PortMapping
@@ -18,14 +18,16 @@ from wherry.toolkit.options import unknown_options
 from wherry_engine.engine import ipam
 from wherry_engine.engine.broadcasts import Broadcasts
 from wherry_engine.engine.drivers import Drivers
-from wherry_engine.engine.networks import Networks
-from wherry_engine.engine.ports import PortChooser, wanted
+from wherry_engine.engine.networks import HOST_BINDING, Networks
+from wherry_engine.engine.ports import ANYWHERE, PortChooser, wanted
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.resolv_conf import ResolvConf, by_resolver, direct, of_host, with_defaults
 from wherry_engine.engine.sandbox_views import Records, is_named, view
 from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_engine.loader.load import Driver
 from wherry_engine.work import Pool
+
+PREFIX = "failed to set up container networking: "  # of every start that fails here, as clients know it
 
 
 class Endpoints:
@@ -62,18 +64,17 @@ class Endpoints:
             for number, (name, wished) in enumerate(ordered(container)):
                 network = self._find(name, wished)
                 planned[network.name] = await self._plan_one(container, network, wished, f"eth{number}")
+        except (Forbidden, Invalid, NotFound) as error:
+            self.release(container.id)
+            raise type(error)(f"{PREFIX}{error.text}") from error
         except BaseException:
             self.release(container.id)
             raise
         return planned
 
     def _find(self, name: str, wished: EndpointRecord) -> NetworkRecord:
-        if wished.network_id and (found := self._networks.table.get(wished.network_id)):
-            return found
-        try:
-            return self._networks.get(name)
-        except NotFound as error:
-            raise NotFound(f"failed to set up container networking: network {name} not found") from error
+        known = self._networks.table.get(wished.network_id) if wished.network_id else None
+        return known or self._networks.get(name)
 
     async def _plan_one(
         self, container: Container, network: NetworkRecord, wished: EndpointRecord, interface: str
@@ -191,11 +192,13 @@ class Endpoints:
 
     async def publish(self, container: Container, planned: Records, processes: Processes) -> tuple[PortMapping, ...]:
         """Reserve the requested host ports and lead them to the container; returns them, the chosen ones filled in."""
-        requests = wanted(container.config, container.host)
         target = await self._published(container, planned)
-        if not requests or target is None:
+        if target is None:
             return ()
         network, driver, endpoint = target
+        requests = wanted(container.config, container.host, network.spec.options.get(HOST_BINDING, ANYWHERE))
+        if not requests:
+            return ()
 
         async def reserve(ports: Sequence[PortMapping]) -> None:
             await processes.reserve_ports(container.id, ports)
@@ -204,7 +207,8 @@ class Endpoints:
             ports = await self._chooser.reserve(requests, reserve)
         except Conflict as error:
             raise Failed(
-                f"driver failed programming external connectivity on endpoint {container.name} ({endpoint.id}): {error.text}"
+                f"{PREFIX}driver failed programming external connectivity on endpoint {container.name} ({endpoint.id}): "
+                f"{error.text}"
             ) from error
         view = self._networks.view(network, driver)
         await self._drivers.call(

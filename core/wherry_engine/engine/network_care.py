@@ -33,6 +33,7 @@ class NetworkCare:
         self._book, self._actors = book, actors
         self._tasks: list[asyncio.Task[None]] = []
         self._found: dict[str, Sequence[str]] = {}
+        self._failures: dict[str, str] = {}  # why the last check failed, by driver
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -45,7 +46,7 @@ class NetworkCare:
             driver = await self._drivers.get(NetworkDriver, name)
             if driver.has("check"):
                 watched = await self._drivers.call("network.watch", driver, lambda hook: hook.watch())
-                await self._check(driver)
+                await self._checked(driver)
                 self._tasks.append(asyncio.create_task(self._care(driver, watched)))
 
     async def stop(self) -> None:
@@ -56,17 +57,20 @@ class NetworkCare:
 
     async def _care(self, driver: Driver[NetworkDriver], watched: int) -> None:
         while True:
-            await _readable(watched, ROUND)
-            await asyncio.sleep(SETTLE)
             while not await self._checked(driver):
                 await asyncio.sleep(RETRY)
+            await _readable(watched, ROUND)
+            await asyncio.sleep(SETTLE)
 
     async def _checked(self, driver: Driver[NetworkDriver]) -> bool:
         try:
             await self._check(driver)
         except WherryError as error:
-            log.warning("the networks of the %s driver could not be checked: %s", driver.name, error.text)
+            if self._failures.get(driver.name) != error.text:
+                log.warning("the networks of the %s driver could not be checked: %s", driver.name, error.text)
+            self._failures[driver.name] = error.text
             return False
+        self._failures.pop(driver.name, None)
         return True
 
     async def _check(self, driver: Driver[NetworkDriver]) -> None:

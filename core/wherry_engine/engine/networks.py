@@ -33,6 +33,7 @@ from wherry_engine.engine.events import Events
 from wherry_engine.engine.filter_values import moment
 from wherry_engine.engine.filters import Filters
 from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver
 from wherry_engine.state.codec import from_data, to_data
 from wherry_engine.state.database import Change, Database
@@ -41,7 +42,7 @@ from wherry_engine.work import Pool
 
 NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 PREDEFINED = ("bridge", "host", "none")
-BRIDGE_NAME = "com.docker.network.bridge.name"
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 
 
 class Networks:
@@ -136,8 +137,8 @@ class Networks:
     async def _find_driver(self, name: str) -> Driver[NetworkDriver]:
         try:
             return await self._drivers.get(NetworkDriver, name)
-        except NotFound as error:
-            raise NotFound(f"could not find the network driver {name}: {error.text}") from error
+        except UnknownDriver as error:
+            raise NotFound(f'plugin "{name}" not found: {error.text}') from error
 
     async def _complete(self, record: NetworkRecord, driver: Driver[NetworkDriver]) -> NetworkRecord:
         """With a subnet and a gateway in every pool. Raises `Forbidden` or `Invalid` for a pool that cannot be."""
@@ -226,7 +227,7 @@ class Networks:
                 "com.docker.network.bridge.default_bridge": "true",
                 "com.docker.network.bridge.enable_icc": "true",
                 "com.docker.network.bridge.enable_ip_masquerade": "true",
-                "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+                HOST_BINDING: "0.0.0.0",
                 "com.docker.network.driver.mtu": "1500",
             }
             pools = (bip_pool(bip),) if bip else ()

@@ -13,6 +13,7 @@ from wherry.model.configs import Config, HostConfig, PortBinding
 from wherry.model.networks import PortMapping, Protocol
 
 PROTOCOLS = ("tcp", "udp", "sctp")
+ANYWHERE = "0.0.0.0"
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 Reserve = Callable[[Sequence[PortMapping]], Awaitable[None]]
 
@@ -57,8 +58,11 @@ def check_bindings(config: Config, host: HostConfig) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
-def wanted(config: Config, host: HostConfig) -> list[tuple[PortMapping, int]]:
-    """Each requested port with the last host port that will do; host port 0 lets the engine choose."""
+def wanted(config: Config, host: HostConfig, address: str = ANYWHERE) -> list[tuple[PortMapping, int]]:
+    """Each requested port with the last host port that will do; host port 0 lets the engine choose.
+
+    `address` is for ports that are published without one.
+    """
     bindings = {port: list(found) for port, found in host.port_bindings.items()}
     if host.publish_all_ports:
         for port in config.exposed_ports:
@@ -68,8 +72,7 @@ def wanted(config: Config, host: HostConfig) -> list[tuple[PortMapping, int]]:
         number, protocol = parse_port(port)
         for binding in found or [PortBinding()]:
             first, last = parse_range(binding.host_port or "0")
-            address = binding.host_ip or "0.0.0.0"
-            result.append((PortMapping(protocol, address, first, number), last))
+            result.append((PortMapping(protocol, binding.host_ip or address, first, number), last))
     return sorted(result, key=lambda item: (item[0].host_port == 0, item[0].container_port, item[0].protocol))
 
 

@@ -13,6 +13,7 @@ from wherry_engine.monitor.shared import PortRow, Ports
 
 _BATCH = 200  # descriptors in one message
 _SCTP = 132
+ANYWHERE = "0.0.0.0"
 
 
 class Reservations:
@@ -28,7 +29,7 @@ class Reservations:
         try:
             for row in rows:
                 if row not in mine and row not in made:
-                    made[row] = _bind(row)
+                    made[row] = self._bind(row)
         except BaseException:
             for fd in made.values():
                 os.close(fd)
@@ -43,6 +44,16 @@ class Reservations:
             last = start + _BATCH >= len(items)
             names = [row for row, _ in batch]
             self._link.tell("ports", done if last else None, [fd for _, fd in batch], owner=owner, rows=names)
+
+    def _bind(self, row: PortRow) -> int:
+        try:
+            return _bind(row)
+        except Conflict as error:
+            protocol, address, port, _ = row
+            held = (other for rows in self._ports.values() for other in rows)
+            if any(p == protocol and n == port and (a == address or ANYWHERE in (a, address)) for p, a, n, _ in held):
+                raise Conflict(f"Bind for {address or ANYWHERE}:{port} failed: port is already allocated") from error
+            raise
 
     def release(self, owner: str, done: Callable[[], None]) -> None:
         """Let the owner's ports go; the supervisor has let them go, too, when `done` is called."""
@@ -86,7 +97,7 @@ def _bind(row: PortRow) -> int:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError as error:
         sock.close()
-        text = f"failed to bind host port {address or '0.0.0.0'}:{port}/{protocol}: {_words(error)}"
+        text = f"failed to bind host port {address or ANYWHERE}:{port}/{protocol}: {_words(error)}"
         raise Conflict(text) if error.errno == errno.EADDRINUSE else Failed(text) from error
     return sock.detach()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from tests.plugins.network.world import Place, World
 
-from wherry.linux import netlink
+from wherry.linux import netlink, programs
 from wherry.spec.network import Network, PortMapping
 from wherry_network.bridge import Driver
 from wherry_network.bridge.links import bridge_name, veth_name
@@ -164,6 +164,15 @@ def test_a_drop_in_legacy_tables_is_told(world: World) -> None:
         subprocess.run(command.split(), check=True)
     assert reached(world, web)
     assert driver.check() == ()
+
+
+def test_a_program_that_cannot_read_the_legacy_tables_is_told_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = world.driver()
+    serve(world, driver)
+    subprocess.run(["iptables-legacy", "-P", "FORWARD", "DROP"], check=True)
+    monkeypatch.setattr(programs, "find", lambda name: "/bin/false")
+    (told,) = driver.check()
+    assert "legacy tables drop forwarded packets is not known: /bin/false failed with status 1" in told
 
 
 FOREIGN = "table inet theirs { set s { type ipv4_addr; elements = { 10.0.0.1 }; }; chain c { type filter hook input priority 0; }; }"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from wherry.errors import Failed
+from wherry.errors import Failed, Unavailable
 from wherry_network._nft import Chain, Nft, NftError
 from wherry_network.bridge import legacy
 from wherry_network.bridge.forwarding import Drop, Packet, dropped, interfaces
@@ -40,8 +40,11 @@ class Foreign:
             raise Failed(f"the firewall's chains cannot be read: {error}") from error
 
     def check_legacy(self, bridges: Collection[str]) -> tuple[str, ...]:
-        """The same of iptables' legacy tables, in which this engine inserts nothing. Raises Unavailable."""
-        chains = {chain.name: chain for chain in legacy.chains()}
+        """The same of iptables' legacy tables, in which this engine inserts nothing."""
+        try:
+            chains = {chain.name: chain for chain in legacy.chains()}
+        except Unavailable as error:
+            return (f"whether iptables' legacy tables drop forwarded packets is not known: {error.text}",)
         return tuple(_sentence(entrance, drops) for entrance, drops in _drops_in(chains, bridges))
 
     def leave(self, bridges: Collection[str]) -> None:
