@@ -235,8 +235,8 @@ class Endpoints:
         await self._drivers.call(
             "network.leave.detach", driver, lambda hook: hook.detach(network=view, endpoint=endpoint, netns=None)
         )
-        if not container.running:
-            return ()
+        if not self._sandboxes.has(container.id):
+            return ()  # the container has ended, as all do with the host
         await self.rewire(container, container.networks)
         target = await self._published(container, container.networks)
         if target is not None and container.ports:

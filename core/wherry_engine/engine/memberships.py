@@ -39,13 +39,13 @@ class Memberships:
         async with self._actors.turn(f"container/{id}", "connecting to a network"):
             member = self._book.get(id)
             if network.name in member.networks:
-                if not member.running:
+                if not _attached(member):
                     return  # as Docker has it: the place stays as it was asked for first
                 raise Forbidden(f"endpoint with name {member.name} already exists in network {network.name}")
             check_company(member, network)
             check_endpoint(network, spec)
             wished = EndpointRecord(network_id=network.id, spec=spec)
-            if member.running:
+            if _attached(member):
                 await self._join(member, network, wished)
                 self._emit("connect", member, network)
             else:
@@ -85,14 +85,14 @@ class Memberships:
             raise
         async with self._actors.turn(f"container/{id}", "disconnecting from a network"):
             member = self._book.get(id)
-            if member.running and network.spec.driver == "host" and member.host.network_mode == "host":
+            if _attached(member) and network.spec.driver == "host" and member.host.network_mode == "host":
                 raise Invalid(
                     "cannot disconnect container from host network - container must be created in host network mode"
                 )
             if network.name not in member.networks:
-                the = "" if member.running else "the "
+                the = "" if _attached(member) else "the "
                 raise Forbidden(f"container {member.id} is not connected to {the}network {network.name}")
-            if member.running:
+            if _attached(member):
                 place = to_data(member.networks[network.name])
                 await self._journal.forward("network.disconnect", id, sync=False, network=network.name, endpoint=place)
             else:
@@ -110,6 +110,11 @@ class Memberships:
 
     def _emit(self, action: str, member: Container, network: NetworkRecord) -> None:
         self._book.emit_network(action, member, network.name, network.id, network.spec.driver)
+
+
+def _attached(member: Container) -> bool:
+    """Whether it has a process: one that waits for its restart counts as running, and has no interfaces."""
+    return member.state.pid != 0
 
 
 def _without(member: Container, name: str) -> dict[str, EndpointRecord]:

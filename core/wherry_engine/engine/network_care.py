@@ -81,7 +81,7 @@ class NetworkCare:
         self._found[driver.name] = tuple(found)
         shown = set(await self._drivers.call("network.survey", driver, lambda hook: hook.list_endpoints()))
         for container in self._book.list():
-            if container.running and self._places(container, driver.name) - shown:
+            if container.state.pid and self._places(container, driver.name) - shown:
                 await self._mend(container.id)
 
     def _places(self, container: Container, driver: str) -> set[tuple[str, str]]:
@@ -92,7 +92,7 @@ class NetworkCare:
     async def _mend(self, id: str) -> None:
         async with self._actors.turn(f"container/{id}", "mending its networks"):
             container = self._book.table.get(id)
-            if container is not None and container.running:
+            if container is not None and container.state.pid:
                 log.warning("container %s has lost a network interface; it is made again", container.name)
                 await self._endpoints.rewire(container, container.networks)
 

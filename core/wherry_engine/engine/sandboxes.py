@@ -31,12 +31,15 @@ class Sandboxes:
         """Make the namespace, with its loopback up."""
         create_netns(self.path(container_id), sysctls=_SYSCTLS)
 
+    def has(self, container_id: str) -> bool:
+        """Whether the container has a namespace now."""
+        return is_netns(self.path(container_id))
+
     def open(self, container_id: str) -> int:
         """A descriptor of the namespace, to be closed by the caller. Raises NotFound."""
-        path = self.path(container_id)
-        if not is_netns(path):
+        if not self.has(container_id):
             raise NotFound(f"container {container_id} has no network namespace")
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(self.path(container_id), os.O_RDONLY | os.O_CLOEXEC)
 
     def configure(self, container_id: str, attachments: Sequence[tuple[str, Attachment]], default: str) -> None:
         """Install the routes that the attached networks want, and make the first gateway of one of them the default.
