@@ -158,7 +158,7 @@ class Lab:
             time.sleep(0.3)
             for name in order:
                 askers[name].pause()
-                run("docker", "-H", places(self.folder / name).host, "kill", "web")
+                run("docker", "-H", places(self.folder / name).host, "stop", "web")
                 running[name].__exit__(None, None, None)
             result = {name: [each.asked, each.failures] for name, each in askers.items()}
             return {"order": order, "forwarding": forwarding, "asked": result, "left": left_behind()}
@@ -212,7 +212,7 @@ def dropped(lab: Lab) -> dict[str, Any]:
                         time.sleep(0.5)
                         result["again"] = rules()
                         run("iptables", "-A", "DOCKER-USER", "-j", "RETURN")
-                    run("docker", "-H", host, "kill", "web")
+                    run("docker", "-H", host, "stop", "web")
                 result[f"clean {integrate}"] = rules() == before
         return result
 
