@@ -92,6 +92,8 @@ def samples() -> dict[str, tuple[dict[str, Any], Any]]:
             {"networks": [network], "endpoints": [EndpointState(endpoint, (port,))]},
             ["a rule is missing"],
         ),
+        "network.watch": ({}, 7),
+        "network.check": ({}, ["a chain drops"]),
         "network.set_peers": ({"network_id": "n1", "peers": [("a", "m", "n")]}, None),
         "volume.create": ({"name": "v", "options": options("volume")}, "/data/v"),
         "volume.remove": ({"name": "v"}, None),
