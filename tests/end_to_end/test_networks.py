@@ -143,6 +143,25 @@ def test_a_running_container_joins_and_leaves_networks_and_its_ports_go_with_it(
     ]
 
 
+def test_names_come_and_go_with_the_network_and_what_others_wrote_stays(docker: Docker) -> None:
+    docker("network", "create", "shop")
+    docker.start("till", "--network", "shop", "busybox", "sleep", "100")
+    docker.start("box", "busybox", "sleep", "100")
+    docker("exec", "box", "sh", "-c", "echo 192.0.2.7 mine >>/etc/hosts")
+    files = ("exec", "box", "cat", "/etc/hosts", "/etc/resolv.conf")
+    before = docker(*files)
+    docker("network", "connect", "shop", "box", "--alias", "shelf")
+    networks = docker.settings("box")["Networks"]
+    name = docker("inspect", "box", "-f", "{{.Config.Hostname}}")
+    assert f"{networks['shop']['IPAddress']}\t{name}" in docker(*files)
+    assert "nameserver 127.0.0.11" in docker(*files)
+    assert docker.settings("till")["Networks"]["shop"]["IPAddress"] in docker("exec", "box", "nslookup", "till")
+    assert networks["shop"]["IPAddress"] in docker("exec", "till", "nslookup", "shelf")
+    docker("network", "disconnect", "shop", "box")
+    assert docker(*files) == before
+    assert networks["shop"]["IPAddress"] not in docker.run("exec", "till", "nslookup", "shelf").stdout
+
+
 def test_the_gateway_priority_decides_who_leads_out(docker: Docker) -> None:
     docker("network", "create", "alpha")
     docker.start("box", "busybox", "sleep", "100")

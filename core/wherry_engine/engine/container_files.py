@@ -88,6 +88,25 @@ def write_files(
     (folder / "resolv.conf").write_text(around.resolv_conf.text())
 
 
+def update_files(
+    folders: Folders,
+    container: Container,
+    before: Mapping[str, EndpointRecord],
+    after: Mapping[str, EndpointRecord],
+    asked: tuple[ResolvConf, ResolvConf],
+) -> None:
+    """The networks of a running container change: its lines in hosts with them, and resolv.conf (`asked` before and after)
+    unless somebody else wrote that. Whatever else is in them stays, and the files themselves: they are mounted.
+    """
+    folder = folders.container(container.id)
+    gone, wanted = own_lines(container, before), own_lines(container, after)
+    lines = (folder / "hosts").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if line not in gone or line in wanted]
+    (folder / "hosts").write_text("".join(kept + [line for line in wanted if line not in kept]))
+    if (folder / "resolv.conf").read_text() == asked[0].text():
+        (folder / "resolv.conf").write_text(asked[1].text())
+
+
 def hosts(container: Container, networks: Mapping[str, EndpointRecord], around: Surroundings) -> str:
     """The container's own lines of /etc/hosts."""
     text = ""
@@ -95,9 +114,13 @@ def hosts(container: Container, networks: Mapping[str, EndpointRecord], around: 
         name, address = extra_host(entry)
         text += f"{around.host_gateway if address == HOST_GATEWAY else address}\t{name}\n"
     text += "".join(f"{address}\t{names}\n" for address, names in around.linked)
-    if own := own_names(container):
-        text += "".join(f"{r.address.partition('/')[0]}\t{own}\n" for r in networks.values() if r.address)
-    return text
+    return text + "".join(own_lines(container, networks))
+
+
+def own_lines(container: Container, networks: Mapping[str, EndpointRecord]) -> list[str]:
+    """What hosts says of the container itself, a line for each address."""
+    own = own_names(container)
+    return [f"{r.address.partition('/')[0]}\t{own}\n" for r in networks.values() if r.address and own]
 
 
 def own_names(container: Container) -> str:

@@ -204,7 +204,7 @@ class Engine:
         )  # fmt: skip
         self.memberships = Memberships(
             book=book, journal=journal, actors=actors, networks=self.networks, endpoints=self._endpoints,
-            processes=self._processes,
+            processes=self._processes, folders=folders,
         )  # fmt: skip
         self._care = NetworkCare(
             drivers=drivers, networks=self.networks, endpoints=self._endpoints, book=book, actors=actors

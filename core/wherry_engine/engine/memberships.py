@@ -9,16 +9,19 @@ import attrs
 
 from wherry.errors import Forbidden, Invalid, NotFound
 from wherry.model.containers import Container
-from wherry.model.networks import EndpointRecord, EndpointSpec, NetworkRecord
+from wherry.model.networks import EndpointRecord, EndpointSpec, NetworkRecord, PortMapping
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.container_files import Folders, update_files
 from wherry_engine.engine.endpoint_checks import check_company, check_endpoint
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes
+from wherry_engine.engine.sandbox_views import Records
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.codec import from_data, to_data
 from wherry_engine.state.database import Change
+from wherry_engine.work import Pool
 
 
 class Memberships:
@@ -26,10 +29,11 @@ class Memberships:
 
     def __init__(
         self, *, book: Book, journal: Journal, actors: Actors, networks: Networks, endpoints: Endpoints,
-        processes: Processes,
+        processes: Processes, folders: Folders,
     ) -> None:  # fmt: skip
         self._book, self._journal, self._actors = book, journal, actors
         self._networks, self._endpoints, self._processes = networks, endpoints, processes
+        self._folders, self._pool = folders, Pool("memberships", 2)
         journal.register("network.connect", self._undo_connect)
         journal.register("network.disconnect", self._finish_disconnect)
 
@@ -62,6 +66,7 @@ class Memberships:
             ) as operation:
                 networks = {**member.networks, network.name: planned}
                 ports = await self._endpoints.join(member, networks, self._processes)
+                await self._write_files(member, member.networks, networks)
                 joined = attrs.evolve(member, networks=networks, ports=ports)
                 await operation.commit(self._book.table.put(joined))
         finally:
@@ -71,8 +76,19 @@ class Memberships:
     async def _undo_connect(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         member = self._book.table.get(id)
         if member is not None:
-            await self._endpoints.leave(member, from_data(data["endpoint"], EndpointRecord), self._processes)
+            await self._leave(member, from_data(data["endpoint"], EndpointRecord))
         return ()
+
+    async def _leave(self, member: Container, gone: EndpointRecord) -> tuple[PortMapping, ...]:
+        """Make a container be as its record says, which does not have this endpoint; what is published then."""
+        ports = await self._endpoints.leave(member, gone, self._processes)
+        await self._write_files(member, {**member.networks, "": gone}, member.networks)
+        return ports
+
+    async def _write_files(self, member: Container, before: Records, after: Records) -> None:
+        asked = (self._endpoints.resolv_conf(member, before), self._endpoints.resolv_conf(member, after))
+        if _attached(member):
+            await self._pool.run("network.files", lambda: update_files(self._folders, member, before, after, asked))
 
     async def disconnect(self, ref: str, container: str, force: bool) -> None:
         """Take a container's place in a network away; with `force`, a container that is gone is no error."""
@@ -104,7 +120,7 @@ class Memberships:
         if member is None:
             return ()
         left = attrs.evolve(member, networks=_without(member, data["network"]))
-        ports = await self._endpoints.leave(left, gone, self._processes)
+        ports = await self._leave(left, gone)
         self._endpoints.release_one(gone)
         return (self._book.table.put(attrs.evolve(left, ports=ports)),)
 

@@ -73,13 +73,13 @@ class ResolverService(ServiceHooks):
 
     @hookimpl
     def sandbox_ready(self, sandbox: Sandbox) -> None:
-        if not sandbox.places:
-            return
         id = sandbox.container_id
         try:
             known: Entry | None = state.load(self._folder, id)
         except FileNotFoundError:
             known = None
+        if not sandbox.places and known is None:
+            return
         entry = _entry(sandbox, known.port if known else random.choice(_PORTS))
         if entry != known:
             if known is None:
