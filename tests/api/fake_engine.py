@@ -15,7 +15,7 @@ from wherry.errors import Conflict, Invalid, NotFound, NotModified
 from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, State
 from wherry.model.findings import Finding
-from wherry.model.images import History, Image, ImageRecord, Removal
+from wherry.model.images import History, Image, ImageProgress, ImageRecord, Pruned, Removal
 from wherry.model.logs import LogQuery, Record
 from wherry.model.names import new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec, IpamPool, NetworkRecord, NetworkSpec, PortMapping
@@ -240,21 +240,45 @@ class FakeImages:
         """All in one."""
         return [image.size]
 
-    async def load(self, stream: AsyncIterator[bytes], *, progress: Callable[[str], None]) -> Sequence[str]:
+    async def load(
+        self, stream: AsyncIterator[bytes], *, platform: str, progress: Callable[[ImageProgress], None]
+    ) -> Sequence[str]:
         """Takes anything but an empty archive."""
         self.received = b"".join([data async for data in stream])
         if not self.received:
             raise Invalid("the archive is empty")
-        progress("reading")
+        progress(ImageProgress("0123456789ab", "Loading layer", 50, 100))
         return ["Loaded image: busybox:latest"]
 
     async def import_(
-        self, stream: AsyncIterator[bytes], *, repository: str, tag: str, changes: Sequence[str], message: str
+        self,
+        stream: AsyncIterator[bytes],
+        *,
+        repository: str,
+        tag: str,
+        changes: Sequence[str],
+        message: str,
+        platform: str,
     ) -> str:
         """Takes anything."""
         self.received = b"".join([data async for data in stream])
         self.calls.append(("import", repository, tag, tuple(changes), message))
         return IMAGE
+
+    async def save(self, refs: Sequence[str], *, platform: str) -> AsyncIterator[bytes]:
+        """Says whose archive it would be."""
+        found = [self.get(ref).id for ref in refs]
+
+        async def stream() -> AsyncIterator[bytes]:
+            for id in found:
+                yield id.encode()
+
+        return stream()
+
+    async def prune(self, filters: Filters) -> Pruned:
+        """Nothing is unused."""
+        self.calls.append(("prune", dict(filters.values)))
+        return Pruned((), 0)
 
     async def tag(self, ref: str, repository: str, tag: str) -> None:
         """Noted."""

@@ -9,6 +9,7 @@ sweep_lab.py ROOT end                       recovers, checks, and ends in order
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import os
@@ -63,6 +64,35 @@ async def stream(data: bytes) -> AsyncIterator[bytes]:
 async def load(engine: Engine, name: str, extra: str = "") -> None:
     changes = ("CMD sleep 100", f"LABEL extra={extra}") if extra else ("CMD sleep 100",)
     await engine.images.import_(stream(busybox() + b"\0" * 512 * len(extra)), repository=name, changes=changes)
+
+
+async def save(engine: Engine) -> None:
+    """All of the archive must come: a part of it is a failure."""
+    found = b"".join([data async for data in await engine.images.save(["base"])])
+    assert found.endswith(bytes(1024))
+
+
+async def load_twice(engine: Engine) -> None:
+    """A layer whose archive has a file twice, so that its record must hold all of it; compressed."""
+    twice = busybox()[: -(-busybox().rstrip(b"\0").__len__() // 512) * 512]
+    await engine.images.import_(stream(gzip.compress(twice + busybox(), 1)), repository="fresh")
+
+
+async def reload(engine: Engine) -> None:
+    """What `load_saved` left."""
+    await engine.images.load(stream((engine_root(engine) / "saved.tar.gz").read_bytes()))
+
+
+async def keep_saved(engine: Engine) -> None:
+    """An image's archive in a file, and no image."""
+    await load(engine, "fresh", "more")
+    saved = b"".join([data async for data in await engine.images.save(["fresh"])])
+    (engine_root(engine) / "saved.tar.gz").write_bytes(gzip.compress(saved, 1))
+    await engine.images.remove("fresh")
+
+
+def engine_root(engine: Engine) -> Path:
+    return engine._settings.data_root.parent
 
 
 def spec(name: str, **host: Any) -> ContainerSpec:
@@ -149,6 +179,9 @@ SCENARIOS: dict[str, Scenario] = {
     "network-disconnect": Scenario(lambda e: e.memberships.disconnect("early", "one", False), on_two_networks),
     "network-mended": Scenario(mended, lambda e: run(e, "one")),
     "image-import": Scenario(lambda e: load(e, "fresh", "more")),
+    "image-save": Scenario(save),
+    "image-import-twice": Scenario(load_twice),
+    "image-load": Scenario(reload, keep_saved),
     "image-remove": Scenario(lambda e: e.images.remove("fresh"), lambda e: load(e, "fresh", "more")),
     "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
     "container-start": Scenario(lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one"))),
@@ -228,6 +261,7 @@ class Lab:
              {p.name for c in engine.containers.list() if c.running for p in c.mounts if p.name == "ram"}),
             ("volumes", _names(data / "volume" / "local") - {".new"}, {v.name for v in engine.volumes.list()}),
             ("blobs", _names(data / "images" / "blobs" / "sha256"), {i.id[7:] for i in engine.images.list()}),
+            ("layer records", _names(data / "images" / "layers"), wanted - containers),
             ("received archives", _names(data / "images" / "tmp"), set()),
             ("sandboxes", _names(self.root / "run" / "netns"), running),
             ("resolver's sandboxes", _names(self.root / "run" / "resolver") - {"control.sock"},

@@ -18,6 +18,7 @@ from wherry.linux.openat2 import open_directory
 from wherry.linux.steps import effect
 from wherry.linux.tar_folders import Folders
 from wherry.linux.tar_reader import Entry, Reader
+from wherry.linux.tar_record import Recorder
 from wherry.linux.tar_whiteouts import DeletingWhiteouts, OverlayWhiteouts, Whiteouts
 
 _WHITEOUT = b".wh."
@@ -41,18 +42,21 @@ class Extracted(NamedTuple):
     bytes: int
 
 
-def extract(stream: int | BinaryIO, root: str, *, whiteouts: Literal["overlay", "delete"]) -> Extracted:
+def extract(
+    stream: int | BinaryIO, root: str, *, whiteouts: Literal["overlay", "delete"], recorder: Recorder | None = None
+) -> Extracted:
     """Make what an uncompressed archive describes in the directory `root`, and read the stream to its end.
 
     Whiteouts become overlayfs' own marks ("overlay": `root` will be a layer), or delete what was in `root` before
-    ("delete"). Raises `Invalid`, naming the entry, if the archive is damaged, incomplete or reaches out of the tree, and
+    ("delete"). A recorder learns what it takes to make the archive again. Raises `Invalid`, naming the entry, if the archive is damaged, incomplete or reaches out of the tree, and
     `Failed` if the host cannot make an entry; the tree then has what came before. A later entry of a name replaces an
     earlier one; a directory over a directory keeps the contents.
     """
     chosen: Whiteouts = OverlayWhiteouts() if whiteouts == "overlay" else DeletingWhiteouts()
-    folders = Folders(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), chosen)
+    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folders = Folders(top, chosen, removed=recorder.removed if recorder else None)
     try:
-        reader = Reader(stream)
+        reader = Reader(stream, recorder)
         extracted = _Extraction(reader, folders, chosen).run()
         reader.drain()
         return extracted
@@ -131,7 +135,7 @@ class _Extraction:
             file = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
             if entry.extents is None:
-                for piece in self._reader.data():
+                for piece in self._reader.data_of(path):
                     write_all(file, piece)
             else:
                 for offset, length in entry.extents:

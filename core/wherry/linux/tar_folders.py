@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from wherry.linux.files import remove_entry
 from wherry.linux.openat2 import open_directory, openat2
@@ -16,11 +17,12 @@ _MOST = 200  # descriptors held; archives go through a tree directory by directo
 class Folders:
     """Descriptors of directories by their path in the archive, resolved with the tree as root. Owns `top`.
 
-    A descriptor that `find` or `make` returned stays open until the next `make`, `trim` or `forget`.
+    `removed` is told each path that had to make room. A descriptor that `find` or `make` returned stays open until the next `make`, `trim` or `forget`.
     """
 
-    def __init__(self, top: int, whiteouts: Whiteouts) -> None:
+    def __init__(self, top: int, whiteouts: Whiteouts, removed: Callable[[bytes], None] | None = None) -> None:
         self.top = top
+        self._removed = removed
         self._whiteouts = whiteouts
         self._open: dict[bytes, int] = {}
         self._times: dict[bytes, int] = {}
@@ -88,6 +90,8 @@ class Folders:
         """Remove the entry `name`, which is at `path`, to make room for another."""
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         remove_entry(directory, name)
+        if self._removed is not None:
+            self._removed(path)
         if stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode):  # paths through it now lead elsewhere
             self.forget(but=directory)
             below = path + b"/"

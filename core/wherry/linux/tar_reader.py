@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from wherry.errors import Invalid
 from wherry.linux.tar_fields import Records, check_sum, decimal, extended_attributes, nanoseconds, number, records, text
+from wherry.linux.tar_record import Recorder
 from wherry.linux.tar_sparse import Extent, check_extents, extents_in_data, extents_in_header, extents_in_records
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "character", "block", "fifo"]
@@ -47,10 +48,14 @@ class Entry(NamedTuple):
 
 
 class Reader:
-    """Iterate over the entries; `data` gives what nobody has taken yet of the current one's bytes."""
+    """Iterate over the entries; `data` gives what nobody has taken yet of the current one's bytes.
 
-    def __init__(self, stream: int | BinaryIO) -> None:
+    A recorder is told all that is read, so that the archive can be made again.
+    """
+
+    def __init__(self, stream: int | BinaryIO, recorder: Recorder | None = None) -> None:
         self._stream = _opened(stream) if isinstance(stream, int) else stream
+        self._recorder = recorder
         self._unread = 0  # of the current entry's data
         self._padding = 0
 
@@ -82,6 +87,17 @@ class Reader:
             self._unread -= count
             yield self.take(count)
 
+    def data_of(self, path: bytes) -> Iterator[bytes]:
+        """As `data`; the caller puts all of it into the file `path`, so the record need not hold it."""
+        if self._recorder is None:
+            yield from self.data()
+            return
+        self._recorder.file(path, self._unread)
+        while self._unread:
+            count = min(self._unread, _CHUNK)
+            self._unread -= count
+            yield self._read(count)
+
     def part(self, length: int) -> Iterator[bytes]:
         """The next `length` bytes of the current entry's data."""
         rest, self._unread = self._unread - length, length
@@ -90,6 +106,15 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """Exactly `count` bytes of the archive. Raises `Invalid` if it ends before."""
+        data = self._read(count)
+        self._note(data)
+        return data
+
+    def _note(self, data: bytes) -> None:
+        if self._recorder is not None:
+            self._recorder.raw(data)
+
+    def _read(self, count: int) -> bytes:
         data = self._stream.read(count)
         while len(data) < count:  # an unbuffered stream gives what it has
             more = self._stream.read(count - len(data))
@@ -100,8 +125,8 @@ class Reader:
 
     def drain(self) -> None:
         """Read what follows the archive's end, so that who writes into the pipe can finish."""
-        while self._stream.read(_CHUNK):
-            pass
+        while data := self._stream.read(_CHUNK):
+            self._note(data)
 
     def _header(self) -> bytes | None:
         """The next header, or None at the end, which is a block of zeros or the stream's."""
@@ -111,6 +136,7 @@ class Reader:
             self.take(self._padding)
             self._padding = 0
         header = self._stream.read(_BLOCK)
+        self._note(header)
         if not header or header == _ZEROS:
             return None
         if len(header) < _BLOCK:

@@ -40,6 +40,7 @@ class Image:
     size: int = 0  # bytes of all layers, unpacked
     parent: str = ""
     added_ns: int = 0  # when this engine got it
+    tagged_ns: int = 0  # when a name last came to point to it; 0 is never
 
 
 @attrs.frozen(kw_only=True)
@@ -57,8 +58,26 @@ class ImageRecord:
 
 
 @attrs.frozen
+class ImageProgress:
+    """How far a part of a long job is: `id` is the layer's short id, `done` and `whole` are bytes."""
+
+    id: str
+    status: str
+    done: int
+    whole: int
+
+
+@attrs.frozen
 class Removal:
     """What removing an image did: names that no longer point to it and, if it went, its id and layers."""
 
     untagged: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Pruned:
+    """What a prune removed, and how many bytes that freed."""
+
+    removals: tuple[Removal, ...]
+    reclaimed: int

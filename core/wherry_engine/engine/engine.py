@@ -38,9 +38,16 @@ from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.execs import Execs
+from wherry_engine.engine.image_add import Importer
+from wherry_engine.engine.image_book import ImageBook
+from wherry_engine.engine.image_platform import Platform
+from wherry_engine.engine.image_remove import Remover
+from wherry_engine.engine.image_save import Saver
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.info import architecture, engine_info, version_info
-from wherry_engine.engine.layers import Layers, snapshot_name
+from wherry_engine.engine.layer_names import snapshot_name
+from wherry_engine.engine.layer_tar import LayerTars
+from wherry_engine.engine.layers import Layers
 from wherry_engine.engine.memberships import Memberships
 from wherry_engine.engine.network_care import NetworkCare
 from wherry_engine.engine.networks import Networks
@@ -57,7 +64,7 @@ from wherry_engine.state.codec import decode, encode
 from wherry_engine.state.database import Change, Database
 from wherry_engine.work import Pool
 
-FOLDERS = ("containers", "mounts", "volume-mounts", "images/blobs/sha256", "images/tmp")
+FOLDERS = ("containers", "mounts", "volume-mounts", "images/blobs/sha256", "images/layers", "images/tmp")
 
 log = logging.getLogger(__name__)
 
@@ -161,12 +168,9 @@ class Engine:
         self._runtimes = Runtimes(self.drivers, settings.default_runtime)
         layers = Layers(
             database=database, journal=journal, drivers=drivers, storage=storage, processes=self._processes,
-            actors=actors, mounts=settings.data_root / "mounts",
+            actors=actors, mounts=settings.data_root / "mounts", records=settings.data_root / "images" / "layers",
         )  # fmt: skip
-        self.images = Images(
-            database=database, journal=journal, layers=layers, events=events,
-            root=settings.data_root / "images", architecture=architecture(), users=book.image_users,
-        )  # fmt: skip
+        self.images = self._images(ImageBook(database, events, book.image_users), layers)
         self.networks = Networks(
             database=database, journal=journal, drivers=drivers, events=events, actors=actors,
             book=book,
@@ -221,6 +225,19 @@ class Engine:
             runtimes=self._runtimes, journal=journal, records=self._records, on_exit=self._on_exit,
         )  # fmt: skip
         self._check = Check(self._records, HostPlaces(folders, self.cgroup_parent, pool), objects, actors, pool)
+
+    def _images(self, book: ImageBook, layers: Layers) -> Images:
+        root, journal = self._settings.data_root, self._journal
+        importer = Importer(
+            book=book, journal=journal, layers=layers, root=root / "images", platform=Platform("linux", architecture())
+        )
+        tars = LayerTars(
+            layers=layers, journal=journal, drivers=self.drivers, storage=self._storage, processes=self._processes,
+            mounts=root / "mounts",
+        )  # fmt: skip
+        saver = Saver(book=book, layers=layers, tars=tars, importer=importer)
+        remover = Remover(book=book, journal=journal, layers=layers, importer=importer)
+        return Images(book=book, layers=layers, importer=importer, saver=saver, remover=remover)
 
     @property
     def exec_root(self) -> Path:

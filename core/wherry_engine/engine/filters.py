@@ -254,6 +254,11 @@ def _ancestors(
 # --- images, networks, volumes ---
 
 
+def _until(filters: Filters, now_ns: int) -> int:
+    """The moment before which things must have been made; 0 for any."""
+    return min((moment("until", value, now_ns) for value in filters.get("until")), default=0)
+
+
 def select_images(
     images: Iterable[ImageRecord],
     filters: Filters,
@@ -265,7 +270,7 @@ def select_images(
     """The images that a list shows; nameless parents of other images only with `everything`."""
     images = list(images)
     dangling, references = filters.boolean("dangling"), filters.get("reference")
-    until = min((moment("until", value, now_ns) for value in filters.get("until")), default=0)
+    until = _until(filters, now_ns)
     before, since = ([created(find(value).image.created) for value in filters.get(key)] for key in ("before", "since"))
     parents = {record.image.parent for record in images if record.image.parent}
     found = []
@@ -284,6 +289,19 @@ def select_images(
             continue
         found.append(record)
     return found
+
+
+def image_prune_candidates(images: Iterable[ImageRecord], filters: Filters, *, now_ns: int) -> list[ImageRecord]:
+    """The images that a prune may remove: without a name, or any with `dangling=false`."""
+    dangling = filters.boolean("dangling") is not False
+    until = _until(filters, now_ns)
+    return [
+        record
+        for record in images
+        if not (dangling and (record.tags or record.digests))
+        and not (until and created(record.image.created) > until)
+        and filters.labels(record.image.config.labels)
+    ]
 
 
 def select_networks(

@@ -1,7 +1,6 @@
 """Layers: committed snapshots named by chain id, shared by images, each extracted once.
 
-A chain id says what a stack of layers holds: that of the base is its diff id, that of the next is the digest of
-"PARENT DIFF" (OCI image specification, Layer ChainID). Snapshots carry its hexadecimal digits as their name.
+With each lies a record of its archive (`wherry.linux.tar_record`), from which `save` and `push` make the same bytes again.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import hashlib
 import os
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +17,16 @@ from typing import Any
 
 import attrs
 
-from wherry.errors import Invalid
+from wherry.errors import Failed, Invalid, WherryError
 from wherry.linux.files import write_all
 from wherry.linux.steps import step
+from wherry.linux.tar_record import Recorder
 from wherry.model.mounts import Mount
 from wherry.spec.storage import StorageDriver
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.layer_names import snapshot_name
+from wherry_engine.engine.layer_source import Source, plain_tar
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.journal.journal import Journal
@@ -34,42 +35,19 @@ from wherry_engine.state.database import Change, Database
 from wherry_engine.state.table import Table
 from wherry_engine.work import Pool
 
-CHUNK = 1 << 20
-GZIP = b"\x1f\x8b"
 EXTRACT_DEADLINE = 3600.0
+Progress = Callable[[int, int], None]  # bytes read so far, of how many
 
 
 @attrs.frozen(kw_only=True)
 class Layer:
-    """One layer that this engine holds. `size` in bytes, unpacked, without its parents."""
+    """One layer that this engine holds. `size` in bytes, unpacked, without its parents; `tar_size` that of its archive."""
 
     chain_id: str
     diff_id: str
     parent: str
     size: int
-
-
-@attrs.frozen
-class Source:
-    """Where a layer's tar lies: a part of a file, plain or gzip-compressed."""
-
-    path: Path
-    offset: int
-    size: int
-
-
-def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
-    """The chain id of each layer, base first."""
-    chain: list[str] = []
-    for diff_id in diff_ids:
-        text = f"{chain[-1]} {diff_id}" if chain else ""
-        chain.append("sha256:" + hashlib.sha256(text.encode()).hexdigest() if chain else diff_id)
-    return tuple(chain)
-
-
-def snapshot_name(chain_id: str) -> str:
-    """The name of the committed snapshot that holds this chain."""
-    return chain_id.rpartition(":")[2]
+    tar_size: int
 
 
 class Layers:
@@ -77,10 +55,10 @@ class Layers:
 
     def __init__(
         self, *, database: Database, journal: Journal, drivers: Drivers, storage: Driver[StorageDriver],
-        processes: Processes, actors: Actors, mounts: Path,
+        processes: Processes, actors: Actors, mounts: Path, records: Path,
     ) -> None:  # fmt: skip
         self._drivers, self._storage, self._processes = drivers, storage, processes
-        self._actors, self._journal, self._mounts = actors, journal, mounts
+        self._actors, self._journal, self._mounts, self._records = actors, journal, mounts, records
         self.table: Table[Layer] = Table(database, "layer", Layer, lambda layer: layer.chain_id)
         self._held: Counter[str] = Counter()
         self._pool = Pool("layers", 4)
@@ -96,15 +74,23 @@ class Layers:
         finally:
             self._held.subtract(chain)
 
-    async def ensure(self, chain_id: str, diff_id: str, parent: str, source: Source) -> Layer:
+    def record(self, chain_id: str) -> Path:
+        """The record of a layer's archive."""
+        return self._records / snapshot_name(chain_id)
+
+    async def ensure(
+        self, chain_id: str, diff_id: str, parent: str, source: Source | None, progress: Progress
+    ) -> Layer:
         """The layer, extracted if it is not there yet. Raises `Invalid` if the tar is not what its diff id says."""
         async with self._actors.turn(f"layer/{chain_id}", "adding the layer"):
             found = self.table.get(chain_id)
             if found is not None:
                 return found
-            return await self._add(chain_id, diff_id, parent, source)
+            if source is None:
+                raise Failed(f"layer {diff_id} of the parent image is missing: load that image again")
+            return await self._add(chain_id, diff_id, parent, source, progress)
 
-    async def _add(self, chain_id: str, diff_id: str, parent: str, source: Source) -> Layer:
+    async def _add(self, chain_id: str, diff_id: str, parent: str, source: Source, progress: Progress) -> Layer:
         name = snapshot_name(chain_id)
         key = f"add-{name}"
         async with self._journal.operation("layer.add", chain_id) as operation:
@@ -115,38 +101,40 @@ class Layers:
                     key=key, parent=snapshot_name(parent) if parent else None, writable=True, quota=None
                 ),
             )
-            size = await self._fill(key, mounts, diff_id, source)
+            feeder = _Feeder(source, diff_id, progress)
+            size = await self._fill(key, mounts, feeder, self.record(chain_id))
             await self._drivers.call("layer.add.commit", self._storage, lambda hook: hook.commit(key=key, name=name))
-            layer = Layer(chain_id=chain_id, diff_id=diff_id, parent=parent, size=size)
+            layer = Layer(chain_id=chain_id, diff_id=diff_id, parent=parent, size=size, tar_size=feeder.size)
             await operation.commit(self.table.put(layer))
         return layer
 
-    async def _fill(self, key: str, mounts: Sequence[Mount], diff_id: str, source: Source) -> int:
+    async def _fill(self, key: str, mounts: Sequence[Mount], feeder: _Feeder, record: Path) -> int:
         """Extract into the snapshot: into an overlay's upper folder, else into the mounted tree."""
-        upper = _upperdir(mounts)
+        upper = upperdir(mounts)
         if upper is not None:
-            return await self._extract(upper, "overlay", diff_id, source)
+            return await self._extract(upper, "overlay", feeder, record)
         target = self._mounts / key
         await self._pool.run("layer.add.mount", lambda: mount_all(mounts, target))
         try:
-            return await self._extract(str(target), "delete", diff_id, source)
+            return await self._extract(str(target), "delete", feeder, record)
         finally:
             await self._pool.run("layer.add.unmount", lambda: unmount_all(target))
 
-    async def _extract(self, root: str, whiteouts: str, diff_id: str, source: Source) -> int:
-        read, write = os.pipe()
-        feeder = _Feeder(source, write)
-        feeder.start()
-        try:
-            arguments = {"root": root, "whiteouts": whiteouts, "sync": True}
-            result: Any = await self._processes.job("extract_layer", arguments, (read,), EXTRACT_DEADLINE)
-        finally:
-            os.close(read)
-            await asyncio.to_thread(feeder.join)
-        if feeder.error is not None:
-            raise Invalid(f"layer {diff_id} cannot be read: {feeder.error}") from feeder.error
-        if feeder.digest != diff_id:
-            raise Invalid(f"layer {diff_id} is corrupt: its content has the digest {feeder.digest}")
+    async def _extract(self, root: str, whiteouts: str, feeder: _Feeder, record: Path) -> int:
+        with await self._pool.run("layer.add.record", lambda: record.open("wb")) as file:
+            read, feeder.pipe = os.pipe()
+            feeder.start()
+            try:
+                arguments = {"root": root, "whiteouts": whiteouts, "sync": True}
+                result: Any = await self._processes.job(
+                    "extract_layer", arguments, (read, file.fileno()), EXTRACT_DEADLINE
+                )
+            finally:
+                os.close(read)
+                await asyncio.to_thread(feeder.join)
+        feeder.check()
+        if not result["recorded"]:
+            await self._pool.run("layer.add.whole", lambda: _record_whole(feeder.source, record), EXTRACT_DEADLINE)
         return int(result["bytes"])
 
     async def _undo_add(self, chain_id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
@@ -156,6 +144,7 @@ class Layers:
         await self._drivers.call("layer.undo.remove", self._storage, lambda hook: hook.remove(key=key))
         if self.table.get(chain_id) is None:
             await self._drivers.call("layer.undo.remove", self._storage, lambda hook: hook.remove(key=name))
+            await self._pool.run("layer.undo.record", lambda: self.record(chain_id).unlink(missing_ok=True))
         return ()
 
     async def collect(self, chain: Sequence[str], used: Callable[[], set[str]]) -> list[str]:
@@ -172,46 +161,51 @@ class Layers:
     async def _finish_remove(self, chain_id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
         name = snapshot_name(chain_id)
         await self._drivers.call("layer.remove", self._storage, lambda hook: hook.remove(key=name))
+        await self._pool.run("layer.remove.record", lambda: self.record(chain_id).unlink(missing_ok=True))
         return (self.table.drop(chain_id),)
 
 
 class _Feeder(threading.Thread):
-    """Reads a layer's tar, unpacks gzip, digests the plain tar and writes it into a pipe."""
+    """Reads a layer's tar, unpacks and digests it, and writes it into `pipe`."""
 
-    def __init__(self, source: Source, pipe: int) -> None:
+    def __init__(self, source: Source, diff_id: str, progress: Progress) -> None:
         super().__init__(name="layer-feeder", daemon=True)
-        self._source, self._pipe = source, pipe
-        self.digest = ""
-        self.error: Exception | None = None
+        self.source, self._diff_id, self._progress = source, diff_id, progress
+        self.pipe = -1
+        self.size = 0
+        self._digest = ""
+        self._error: Exception | None = None
 
     def run(self) -> None:
         digest, piped = hashlib.sha256(), True
         try:
             with step("layer.add.read"):
-                for data in plain_tar(self._source):
+                for data in plain_tar(self.source, self._progress):
+                    self.size += len(data)
                     digest.update(data)
-                    piped = piped and _write_all(self._pipe, data)
-            self.digest = "sha256:" + digest.hexdigest()
-        except (OSError, zlib.error) as error:
-            self.error = error
+                    piped = piped and _write_all(self.pipe, data)
+            self._digest = "sha256:" + digest.hexdigest()
+        except (OSError, WherryError) as error:
+            self._error = error
         finally:
-            os.close(self._pipe)
+            os.close(self.pipe)
+
+    def check(self) -> None:
+        """Raise `Invalid` if the tar could not be read or is not the one that the image names."""
+        if self._error is not None:
+            raise Invalid(f"layer {self._diff_id} cannot be read: {self._error}") from self._error
+        if self._digest != self._diff_id:
+            raise Invalid(f"layer {self._diff_id} is corrupt: its content has the digest {self._digest}")
 
 
-def plain_tar(source: Source) -> Iterator[bytes]:
-    """The tar's bytes; a gzip member is recognised by its first two bytes (RFC 1952)."""
-    with source.path.open("rb") as file:
-        file.seek(source.offset)
-        left, first = source.size, True
-        unpack: Callable[[bytes], bytes] | None = None
-        while left and (data := file.read(min(CHUNK, left))):
-            left -= len(data)
-            if first and data[:2] == GZIP:
-                unpack = zlib.decompressobj(wbits=31).decompress
-            first = False
-            yield unpack(data) if unpack else data
-        if left:
-            raise OSError(f"the archive ends {left} bytes early")
+def _record_whole(source: Source, record: Path) -> None:
+    """Let the record hold all of an archive whose tree does not: one that brings a file twice."""
+    with record.open("wb") as file:
+        recorder = Recorder(file)
+        for data in plain_tar(source):
+            recorder.raw(data)
+        recorder.end()
+        os.fsync(file.fileno())
 
 
 def _write_all(pipe: int, data: bytes) -> bool:
@@ -223,7 +217,8 @@ def _write_all(pipe: int, data: bytes) -> bool:
     return True
 
 
-def _upperdir(mounts: Sequence[Mount]) -> str | None:
+def upperdir(mounts: Sequence[Mount]) -> str | None:
+    """The folder that an overlay writes to; None if the mounts are no overlay."""
     if len(mounts) == 1 and mounts[0].type == "overlay":
         for option in mounts[0].options:
             if option.startswith("upperdir="):

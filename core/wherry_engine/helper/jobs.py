@@ -39,6 +39,7 @@ JOBS: dict[str, Job] = {
     "copy_up": tree.copy_up,
     "ensure_bind": ensure_bind,
     "extract_layer": tree.extract_layer,
+    "join_layer": tree.join_layer,
     "mount": mounting.mount,
     "usage": tree.usage,
 }

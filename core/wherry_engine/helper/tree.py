@@ -12,6 +12,7 @@ from wherry.linux.files import remove_entry, sync_filesystem, tree_usage
 from wherry.linux.openat2 import openat2
 from wherry.linux.steps import step
 from wherry.linux.tar import extract
+from wherry.linux.tar_record import Recorder, join
 from wherry.linux.tree_copy import copy_tree
 
 
@@ -19,18 +20,34 @@ def extract_layer(arguments: Mapping[str, object], fds: Sequence[int]) -> object
     """Extract the uncompressed archive that the first descriptor gives into a directory, which is ours.
 
     Arguments: "root", its path, or "" if the second descriptor is the directory; "whiteouts", "overlay" or "delete";
-    "sync", true to write out the file system at the end. Returns {"entries", "bytes"}. Raises `Invalid`, `Failed`.
+    "sync", true to write out the file system at the end. The last descriptor takes the archive's record. Returns
+    {"entries", "bytes", "recorded"}, the last false if the record has not all that it takes to make the archive again.
+    Raises `Invalid`, `Failed`.
     """
     root = str(arguments["root"]) or f"/proc/self/fd/{fds[1]}"
     whiteouts = arguments["whiteouts"]
     if whiteouts not in ("overlay", "delete"):
         raise Invalid(f"whiteouts are overlay or delete, not {whiteouts!r}")
-    with step("helper.extract_layer.extract"):
-        found = extract(fds[0], root, whiteouts="overlay" if whiteouts == "overlay" else "delete")
+    with step("helper.extract_layer.extract"), os.fdopen(os.dup(fds[-1]), "wb") as record:
+        recorder = Recorder(record)
+        found = extract(fds[0], root, whiteouts="overlay" if whiteouts == "overlay" else "delete", recorder=recorder)
+        recorder.end()
+        os.fsync(record.fileno())
     if arguments.get("sync"):
         with step("helper.extract_layer.sync"):
             sync_filesystem(Path(root))
-    return found._asdict()
+    return {**found._asdict(), "recorded": recorder.whole}
+
+
+def join_layer(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
+    """Write a layer's archive into the first descriptor, as the second one's record says, with the files below "root"."""
+    root = os.open(str(arguments["root"]), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with step("helper.join_layer.write"), os.fdopen(os.dup(fds[1]), "rb") as record:
+            join(record, root, fds[0])
+    finally:
+        os.close(root)
+    return None
 
 
 def copy_up(arguments: Mapping[str, object], fds: Sequence[int]) -> object:

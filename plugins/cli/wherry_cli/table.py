@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "image ls": ("images", "IMAGES", "List images."),
     "image prune": ("prune", "IMAGE_PRUNE", "Remove images that have no name, or all that no container uses."),
     "image rm": ("images_change", "RMI", "Remove images."),
+    "image save": ("save", "SAVE", "Write images to an archive."),
     "image tag": ("images_change", "TAG", "Give an image another name."),
     "network connect": ("network", "CONNECT", "Connect a container to a network."),
     "network create": ("network_create", "CREATE", "Create a network."),
@@ -70,7 +71,7 @@ ALIASES: dict[str, str] = {
         verb: f"container {verb}"
         for verb in ["attach", "create", "exec", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]
     },
-    **{verb: f"image {verb}" for verb in ["history", "import", "load", "tag"]},
+    **{verb: f"image {verb}" for verb in ["history", "import", "load", "save", "tag"]},
     "ps": "container ls",
     "container list": "container ls",
     "container ps": "container ls",

@@ -8,12 +8,13 @@ import time
 from aiohttp import web
 
 from wherry.errors import Invalid, Unsupported, WherryError
+from wherry.model.images import ImageProgress
 from wherry.model.references import parse_reference
 from wherry_api.call import Call
 from wherry_api.router import Route
-from wherry_api.shapes.images import history_json, image_json, inspect_image_json, removal_json
-from wherry_api.streams import error_line, json_line
-from wherry_engine.engine.filters import IMAGE_KEYS, parse_filters, select_images
+from wherry_api.shapes.images import history_json, image_json, inspect_image_json, progress_json, removal_json
+from wherry_api.streams import closing, error_line, json_line
+from wherry_engine.engine.filters import IMAGE_KEYS, IMAGE_PRUNE_KEYS, parse_filters, select_images
 
 
 async def list_images(call: Call) -> web.StreamResponse:
@@ -40,8 +41,9 @@ async def create(call: Call) -> web.StreamResponse:
         raise Unsupported("importing from a URL is not supported: send the archive as the body, with fromSrc=-")
     repository, tag = _name(call.text("repo"), call.text("tag"))
     id = await call.engine.images.import_(
-        call.stream(), repository=repository, tag=tag, changes=call.texts("changes"), message=call.text("message")
-    )
+        call.stream(), repository=repository, tag=tag, changes=call.texts("changes"), message=call.text("message"),
+        platform=call.text("platform"),
+    )  # fmt: skip
     response = await call.begin("application/json")
     await response.write_eof(json_line({"status": id}))
     return response
@@ -79,13 +81,15 @@ async def load(call: Call) -> web.StreamResponse:
     def put(line: bytes | None) -> None:
         loop.call_soon_threadsafe(lines.put_nowait, line)  # the engine may report from its threads
 
-    def progress(text: str) -> None:
-        if not call.flag("quiet"):
-            put(json_line({"status": text}))
+    quiet, platform = call.flag("quiet"), call.text("platform")
+
+    def progress(report: ImageProgress) -> None:
+        if not quiet:
+            put(json_line(progress_json(report)))
 
     async def work() -> None:
         try:
-            for name in await call.engine.images.load(call.stream(), progress=progress):
+            for name in await call.engine.images.load(call.stream(), platform=platform, progress=progress):
                 put(json_line({"stream": f"{name}\n"}))
         except WherryError as error:
             put(error_line(error.text))
@@ -102,6 +106,35 @@ async def load(call: Call) -> web.StreamResponse:
         await asyncio.gather(loading, return_exceptions=True)
     await response.write_eof()
     return response
+
+
+async def save(call: Call) -> web.StreamResponse:
+    """The archive of one image."""
+    return await _archive(call, [call.parameters["name"]])
+
+
+async def save_several(call: Call) -> web.StreamResponse:
+    """The archive of several images."""
+    return await _archive(call, call.texts("names"))
+
+
+async def _archive(call: Call, names: list[str]) -> web.StreamResponse:
+    """What fails in the middle breaks the answer off, so that nobody takes a part for the whole."""
+    pieces = await call.engine.images.save(names, platform=call.text("platform"))
+    async with closing(pieces):
+        response = await call.begin("application/x-tar")
+        async for data in pieces:
+            await response.write(data)
+    await response.write_eof()
+    return response
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """Remove those that no container uses."""
+    filters = parse_filters(call.text("filters"), IMAGE_PRUNE_KEYS)
+    pruned = await call.finish(call.engine.images.prune(filters))
+    deleted = [item for removal in pruned.removals for item in removal_json(removal)]
+    return call.json({"ImagesDeleted": deleted or None, "SpaceReclaimed": pruned.reclaimed})
 
 
 async def inspect(call: Call) -> web.StreamResponse:
@@ -136,6 +169,9 @@ ROUTES = (
     Route("GET", "/images/json", list_images),
     Route("POST", "/images/create", create),
     Route("POST", "/images/load", load),
+    Route("GET", "/images/get", save_several),
+    Route("POST", "/images/prune", prune),
+    Route("GET", "/images/{name}/get", save),
     Route("GET", "/images/{name}/json", inspect),
     Route("GET", "/images/{name}/history", history),
     Route("POST", "/images/{name}/tag", tag),

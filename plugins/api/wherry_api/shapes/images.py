@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wherry.model.images import ImageRecord, Removal
+from wherry.model.images import ImageProgress, ImageRecord, Removal
 from wherry_api.shapes.configs import image_config_json, legacy_image_config_json
-from wherry_api.shapes.times import NEVER, epoch_seconds
+from wherry_api.shapes.times import NEVER, epoch_seconds, time_text
 from wherry_api.versions import Version
 
 Json = dict[str, Any]
@@ -51,9 +51,9 @@ def inspect_image_json(record: ImageRecord, driver: str, version: Version) -> Js
         "Architecture": image.architecture,
         "Os": image.os,
         "Size": image.size,
-        "GraphDriver": {"Data": None, "Name": driver},
+        "GraphDriver": {"Data": {}, "Name": driver},
         "RootFS": {"Type": "layers", "Layers": image.layers},
-        "Metadata": {"LastTagTime": NEVER},
+        "Metadata": {"LastTagTime": time_text(image.tagged_ns)},
     }
     if image.variant:
         found["Variant"] = image.variant
@@ -90,3 +90,28 @@ def history_json(record: ImageRecord, layer_sizes: Sequence[int]) -> list[Json]:
 def removal_json(removal: Removal) -> list[Json]:
     """What a removal did."""
     return [{"Untagged": name} for name in removal.untagged] + [{"Deleted": id} for id in removal.deleted]
+
+
+def progress_json(report: ImageProgress) -> Json:
+    """How far a layer is, with the bar that clients draw."""
+    return {
+        "status": report.status,
+        "progressDetail": {"current": report.done, "total": report.whole},
+        "progress": progress_bar(report.done, report.whole),
+        "id": report.id,
+    }
+
+
+def progress_bar(done: int, whole: int) -> str:
+    """Fifty places and the two sizes, as the docker client shows them."""
+    places = 50 * done // whole if whole else 50
+    bar = "=" * places + (">" if places < 50 else "")
+    return f"[{bar:<50}] {_size(done):>8}/{_size(whole)}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.4g}{unit}"
+        count /= 1000
+    raise AssertionError("unreachable: the last unit returns")

@@ -1,0 +1,202 @@
+"""Bringing images in: from archives that `save` wrote, and from the tar of a root file system."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from wherry.errors import Invalid, NotFound
+from wherry.linux.files import write_all, write_file
+from wherry.model.images import Image, ImageProgress
+from wherry.model.names import new_id, short_id
+from wherry.model.references import parse_reference
+from wherry_engine.engine.changes import apply_changes
+from wherry_engine.engine.image_archive_read import ArchivedImage, read_archive
+from wherry_engine.engine.image_book import ImageBook, named
+from wherry_engine.engine.image_config import imported_config, read_config
+from wherry_engine.engine.image_platform import Platform
+from wherry_engine.engine.layer_source import Source, is_compressed, unpack_file, whole_file
+from wherry_engine.engine.layers import Layers
+from wherry_engine.journal.journal import Journal
+from wherry_engine.state.database import Change
+from wherry_engine.work import Pool
+
+READ_DEADLINE = 3600.0
+Report = Callable[[ImageProgress], None]
+
+
+@attrs.frozen
+class _Wanted:
+    """One image of an archive, read."""
+
+    image: Image
+    archived: ArchivedImage
+    names: tuple[str, ...]
+
+
+class Importer:
+    """Makes images known."""
+
+    def __init__(self, *, book: ImageBook, journal: Journal, layers: Layers, root: Path, platform: Platform) -> None:
+        self._book, self._journal, self._layers = book, journal, layers
+        self._blobs, self._spool, self._platform = root / "blobs" / "sha256", root / "tmp", platform
+        self._pool = Pool("images", 4)
+        journal.register("image.load", self._undo)
+
+    def blob(self, image_id: str) -> Path:
+        """Where an image's config lies."""
+        return self._blobs / image_id.removeprefix("sha256:")
+
+    async def load(self, stream: AsyncIterator[bytes], *, platform: Platform | None, report: Report) -> Sequence[str]:
+        """Add the images of an archive; returns the lines that `docker load` prints."""
+        name = f"load-{new_id()[:16]}"
+        async with self._journal.operation("image.load", name) as operation:
+            path, _ = await self._receive(name, stream)
+            archived = await self._pool.run("image.load.read", lambda: self._read(path, platform), READ_DEADLINE)
+            wanted = self._chosen(archived, platform)
+            await operation.note(images=[[each.image.id, each.image.chain_ids] for each in wanted])
+            changes: list[Change] = []
+            lines: list[str] = []
+            with self._layers.hold([chain for each in wanted for chain in each.image.chain_ids]):
+                for each in wanted:
+                    image, rows = await self._add(each.image, each.archived.config, each.archived.layers, report)
+                    changes += rows
+                    for known in each.names:
+                        lines += self._replaced(known, image.id)
+                        changes += self._book.point(known, image)
+                    lines += _loaded(image, each.names)
+                await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
+                await operation.commit(*changes)
+        for each in wanted:
+            self._book.emit("load", each.image.id)
+        return lines
+
+    def _read(self, path: Path, platform: Platform | None) -> Sequence[ArchivedImage]:
+        if is_compressed(path):
+            unpack_file(path)
+        return read_archive(path, platform or self._platform)
+
+    def _chosen(self, archived: Sequence[ArchivedImage], platform: Platform | None) -> list[_Wanted]:
+        """The images that are to be added. Raises `NotFound` if none is for the platform that was asked for."""
+        wanted = [
+            _Wanted(
+                read_config(each.config, added_ns=time.time_ns()),
+                each,
+                tuple(parse_reference(tag).tagged for tag in each.tags),
+            )
+            for each in archived
+        ]
+        if platform is None:
+            return wanted
+        fitting = [each for each in wanted if Platform.of(each.image).matches(platform)]
+        if wanted and not fitting:
+            found = ", ".join(sorted({str(Platform.of(each.image)) for each in wanted}))
+            raise NotFound(f"requested platform ({platform}) does not match image platform ({found})")
+        return fitting
+
+    def _replaced(self, name: str, image_id: str) -> list[str]:
+        tag = self._book.tags.get(name)
+        if tag is None or tag.image == image_id:
+            return []
+        return [f"The image {name} already exists, renaming the old one with ID {tag.image} to empty string"]
+
+    async def import_(
+        self, stream: AsyncIterator[bytes], *, repository: str, tag: str, changes: Sequence[str], message: str,
+        platform: Platform | None,
+    ) -> str:  # fmt: skip
+        """Make a one-layer image from the tar of a root file system; returns its id."""
+        name, reference = f"load-{new_id()[:16]}", named(repository, tag)
+        run = apply_changes({}, changes)
+        async with self._journal.operation("image.load", name) as operation:
+            path, content = await self._receive(name, stream)
+            source = await self._pool.run("image.load.read", lambda: whole_file(path, content), READ_DEADLINE)
+            blob = imported_config(source.diff_id, run, message, platform or self._platform)
+            image = read_config(blob, added_ns=time.time_ns())
+            await operation.note(images=[[image.id, image.chain_ids]])
+            with self._layers.hold(image.chain_ids):
+                image, rows = await self._add(image, blob, (source.source,), lambda _: None)
+                await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
+                await operation.commit(*rows, *(self._book.point(reference, image) if reference else ()))
+        self._book.emit("import", image.id, reference)
+        return image.id
+
+    async def add_layer(
+        self, spool: str, config: Callable[[str], bytes], parent: Image | None, stream: AsyncIterator[bytes], name: str
+    ) -> Image:
+        """Make an image of `parent` and one more layer, whose tar is the stream; `config(diff id)` gives its blob."""
+        async with self._journal.operation("image.load", spool) as operation:
+            path, diff_id = await self._receive(spool, stream)
+            blob = config(diff_id)
+            image = read_config(blob, added_ns=time.time_ns(), parent=parent.id if parent else "")
+            await operation.note(images=[[image.id, image.chain_ids]])
+            with self._layers.hold(image.chain_ids):
+                below = [None] * (len(image.layers) - 1)
+                sources = (*below, Source(path, 0, path.stat().st_size))
+                image, rows = await self._add(image, blob, sources, lambda _: None)
+                await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
+                await operation.commit(*rows, *(self._book.point(name, image) if name else ()))
+        return image
+
+    async def _add(
+        self, image: Image, blob: bytes, sources: Sequence[Source | None], report: Report
+    ) -> tuple[Image, Sequence[Change]]:
+        """Extract what is missing and write the config; the image, and the rows that make it known.
+
+        A source is None for a layer that is here already.
+        """
+        if len(image.layers) != len(sources):
+            raise Invalid(f"the image names {len(image.layers)} layers and the archive holds {len(sources)}")
+        size, parent = 0, ""
+        for chain_id, diff_id, source in zip(image.chain_ids, image.layers, sources, strict=True):
+
+            def progress(done: int, whole: int, id: str = short_id(diff_id)) -> None:
+                report(ImageProgress(id, "Loading layer", done, whole))
+
+            layer = await self._layers.ensure(chain_id, diff_id, parent, source, progress)
+            size, parent = size + layer.size, chain_id
+        if (known := self._book.images.get(image.id)) is not None:
+            return known, []
+        await self._pool.run("image.load.blob", lambda: write_file(self.blob(image.id), blob, sync=True))
+        image = attrs.evolve(image, size=size)
+        return image, [self._book.images.put(image)]
+
+    async def _receive(self, name: str, stream: AsyncIterator[bytes]) -> tuple[Path, str]:
+        """Write the stream to a file of ours; returns its path and digest."""
+        path, content = self._spool / name, hashlib.sha256()
+
+        def take(data: bytes) -> None:
+            write_all(descriptor, data)
+            content.update(data)
+
+        descriptor = await self._pool.run("image.load.spool", lambda: os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        try:
+            async for data in stream:
+                await asyncio.to_thread(take, data)
+        finally:
+            os.close(descriptor)
+        return path, "sha256:" + content.hexdigest()
+
+    async def _undo(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        """Remove the received file, and what no image names of the layers and blobs that the load brought."""
+        await self._pool.run("image.undo.spool", lambda: self._forget(name))
+        for image_id, chain in data.get("images", ()):
+            if self._book.images.get(image_id) is None:
+                blob = self.blob(image_id)
+                await self._pool.run("image.undo.blob", lambda blob=blob: blob.unlink(missing_ok=True))  # type: ignore[misc]
+            await self._layers.collect(chain, self._book.used_layers)
+        return ()
+
+    def _forget(self, name: str) -> None:
+        for path in (self._spool / name, self._spool / f"{name}.plain"):
+            path.unlink(missing_ok=True)
+
+
+def _loaded(image: Image, names: Sequence[str]) -> list[str]:
+    return [f"Loaded image: {name}" for name in names] or [f"Loaded image ID: {image.id}"]
