@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from pathlib import Path
 
 import attrs
+from tests.api.fake_archives import FakeArchives
 from tests.api.fake_execs import FakeExecs
 
 from wherry.errors import Conflict, Invalid, NotFound, NotModified
+from wherry.model.commits import CommitSpec
 from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, State
 from wherry.model.findings import Finding
@@ -398,6 +400,8 @@ class FakeEngine:
         self.containers = FakeContainers(self.events)
         self.execs = FakeExecs()
         self.images = FakeImages()
+        self.archives = FakeArchives()
+        self.commits: list[tuple[str, CommitSpec]] = []
         self.networks = self.memberships = FakeNetworks(self.containers)
         self.volumes = FakeVolumes()
         self.hints = 0
@@ -429,6 +433,11 @@ class FakeEngine:
         """With one component."""
         components = (Component(name="crun", version="1.8"),)
         return VersionInfo(version="0.1.0", language_version="python3.11", kernel_version="6.1", components=components)
+
+    async def commit(self, ref: str, spec: CommitSpec) -> str:
+        """Noted."""
+        self.commits.append((ref, spec))
+        return IMAGE
 
     async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
         """Of the first image and all volumes."""

@@ -33,7 +33,7 @@ def openat2(directory: int, path: str | bytes, flags: int, *, mode: int = 0, res
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def open_directory(directory: int, name: str | bytes) -> int:
-    """Open the directory `name` itself: not what a link there points to, and not what is mounted on it (EXDEV)."""
+def open_directory(directory: int, name: str | bytes, *, mounts: bool = False) -> int:
+    """Open the directory `name` itself: not what a link there points to, nor, without `mounts`, what is mounted on it (EXDEV)."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    return openat2(directory, name, flags, resolve=BENEATH | NO_SYMLINKS | NO_MOUNTS)
+    return openat2(directory, name, flags, resolve=BENEATH | NO_SYMLINKS | (0 if mounts else NO_MOUNTS))

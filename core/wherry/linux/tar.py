@@ -9,23 +9,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from typing import BinaryIO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from wherry.errors import Failed, Invalid, WherryError
 from wherry.linux.files import write_all
 from wherry.linux.openat2 import open_directory
-from wherry.linux.steps import effect
+from wherry.linux.tar_attributes import make_node, set_attributes, set_attributes_by_name
 from wherry.linux.tar_folders import Folders
 from wherry.linux.tar_reader import Entry, Reader
 from wherry.linux.tar_record import Recorder
-from wherry.linux.tar_whiteouts import DeletingWhiteouts, OverlayWhiteouts, Whiteouts
+from wherry.linux.tar_whiteouts import DeletingWhiteouts, NoWhiteouts, OverlayWhiteouts, Whiteouts
 
 _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
 _HOUSEKEEPING = b".wh..wh."  # what aufs keeps for itself, and old images still carry
-_OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # what such attributes say is the engine's business
-_NODES = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}
 _PATH_MAX = 4096
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # What an archive can bring about by what it says; any other error is the host's.
@@ -43,7 +40,7 @@ class Extracted(NamedTuple):
 
 
 def extract(
-    stream: int | BinaryIO, root: str, *, whiteouts: Literal["overlay", "delete"], recorder: Recorder | None = None
+    stream: int | IO[bytes], root: str, *, whiteouts: Literal["overlay", "delete"], recorder: Recorder | None = None
 ) -> Extracted:
     """Make what an uncompressed archive describes in the directory `root`, and read the stream to its end.
 
@@ -64,11 +61,42 @@ def extract(
         folders.close()
 
 
+class Placing(NamedTuple):
+    """How an archive is put into a tree that somebody uses: `cp`, not a layer.
+
+    `folder` is where, from the tree's root; `owner` replaces what entries say; with `keep_kinds` no file takes a
+    directory's place nor the other way.
+    """
+
+    folder: bytes
+    owner: tuple[int, int] | None = None
+    keep_kinds: bool = False
+
+
+def place(stream: int | IO[bytes], root: int, placing: Placing) -> Extracted:
+    """Make what an uncompressed archive describes in a folder of the tree `root`, whose descriptor stays the caller's.
+
+    Links, also those that the tree has, lead where they lead from `root`; mounts below it are part of it. Nothing is a
+    whiteout. Raises as `extract` does.
+    """
+    chosen = NoWhiteouts()
+    folders = Folders(os.dup(root), chosen, enter_mounts=True)
+    try:
+        reader = Reader(stream)
+        extracted = _Extraction(reader, folders, chosen, placing).run()
+        reader.drain()
+        return extracted
+    finally:
+        folders.close()
+
+
 class _Extraction:
-    def __init__(self, reader: Reader, folders: Folders, whiteouts: Whiteouts) -> None:
+    def __init__(self, reader: Reader, folders: Folders, whiteouts: Whiteouts, placing: Placing | None = None) -> None:
         self._reader = reader
         self._folders = folders
         self._whiteouts = whiteouts
+        self._placing = placing
+        self._prefix = placing.folder if placing else b""
 
     def run(self) -> Extracted:
         entries = size = 0
@@ -84,15 +112,20 @@ class _Extraction:
         return Extracted(entries, size)
 
     def _make(self, entry: Entry) -> None:
-        path = _inside(entry.name)
+        path = self._inside(entry.name)
         parent, _, name = path.rpartition(b"/")
-        if _WHITEOUT in path and self._whiteout(path, parent, name):
+        if self._placing is None and _WHITEOUT in path and self._whiteout(path, parent, name):
             return
-        if not path:
+        if path == self._prefix:
             self._make_top(entry)
             return
         self._whiteouts.made(path)
         directory = self._folders.make(parent)
+        if self._placing is not None:
+            if self._placing.owner is not None:
+                entry = entry._replace(uid=self._placing.owner[0], gid=self._placing.owner[1])
+            if self._placing.keep_kinds:
+                _check_kind(entry, directory, name)
         if entry.kind == "file":
             self._make_file(entry, directory, name, path)
         elif entry.kind == "directory":
@@ -101,6 +134,10 @@ class _Extraction:
             self._make_hardlink(entry, directory, name, path)
         else:
             self._make_other(entry, directory, name, path)
+
+    def _inside(self, name: bytes) -> bytes:
+        path = _inside(name)
+        return self._prefix + b"/" + path if self._prefix and path else path or self._prefix
 
     def _whiteout(self, path: bytes, parent: bytes, name: bytes) -> bool:
         """Do what a whiteout says; False if `path` is none."""
@@ -124,7 +161,9 @@ class _Extraction:
     def _make_top(self, entry: Entry) -> None:
         if entry.kind != "directory":
             raise Invalid(f"the archive makes its root a {entry.kind}")
-        _set_attributes(self._folders.top, entry)
+        if self._placing is not None:  # the folder was there before, and stays what it is
+            return
+        set_attributes(self._folders.top, entry)
         self._folders.time(b"", entry.mtime)
 
     def _make_file(self, entry: Entry, directory: int, name: bytes, path: bytes) -> None:
@@ -143,7 +182,7 @@ class _Extraction:
                     for piece in self._reader.part(length):
                         write_all(file, piece)
                 os.ftruncate(file, entry.length)
-            _set_attributes(file, entry)
+            set_attributes(file, entry)
             os.utime(file, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(file)
@@ -158,15 +197,15 @@ class _Extraction:
                 if not lifted:
                     self._folders.remove(directory, name, path)
                 os.mkdir(name, 0o700, dir_fd=directory)
-        opened = open_directory(directory, name)
+        opened = open_directory(directory, name, mounts=self._placing is not None)
         self._folders.keep(path, opened)
         self._folders.time(path, entry.mtime)
-        _set_attributes(opened, entry)
+        set_attributes(opened, entry)
         if lifted:
             self._whiteouts.replaced(opened)
 
     def _make_hardlink(self, entry: Entry, directory: int, name: bytes, path: bytes) -> None:
-        target = _inside(entry.link)
+        target = self._inside(entry.link)
         parent, _, last = target.rpartition(b"/")
         try:
             found = os.stat(last, dir_fd=self._folders.find(parent), follow_symlinks=False)
@@ -196,48 +235,22 @@ class _Extraction:
     def _make_other(self, entry: Entry, directory: int, name: bytes, path: bytes) -> None:
         """A link, device or fifo: known by name only, for opening one may do something."""
         try:
-            _make_node(entry, directory, name)
+            make_node(entry, directory, name)
         except FileExistsError:
             self._folders.remove(directory, name, path)
-            _make_node(entry, directory, name)
-        os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
-        if entry.kind != "symlink":
-            os.chmod(name, entry.mode, dir_fd=directory)  # it was made just now, so it is no link
-        _set_xattrs(b"/proc/self/fd/%d/%s" % (directory, name), entry.xattrs)
-        os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=directory, follow_symlinks=False)
+            make_node(entry, directory, name)
+        set_attributes_by_name(entry, directory, name)
 
 
-def _make_node(entry: Entry, directory: int, name: bytes) -> None:
-    if entry.kind == "symlink":
-        if b"\0" in entry.link:
-            raise Invalid(f"{_shown(name)}: the archive has a link to a name with a zero byte")
-        os.symlink(entry.link, name, dir_fd=directory)
-    else:
-        effect("mknod", name)
-        os.mknod(name, _NODES[entry.kind] | 0o600, os.makedev(*entry.device), dir_fd=directory)
-
-
-def _set_attributes(opened: int, entry: Entry) -> None:
-    # In this order: a change of owner takes away set-id bits and capabilities. Always: in a set-group-id directory
-    # even root's files begin with another group.
-    os.fchown(opened, entry.uid, entry.gid)
-    os.fchmod(opened, entry.mode)
-    if entry.xattrs:
-        _set_xattrs(opened, entry.xattrs)
-
-
-def _set_xattrs(target: int | bytes, xattrs: Iterable[tuple[str, bytes]]) -> None:
-    for key, value in xattrs:
-        if key.startswith(_OVERLAYS_OWN):
-            continue
-        try:
-            os.setxattr(target, key, value, follow_symlinks=isinstance(target, int))
-        except OSError as error:
-            # As every other tool: what the file system or the kind of file cannot hold is left out, but no user's
-            # archive loses what the engine must keep, which is security.capability.
-            unable = error.errno == errno.ENOTSUP or (error.errno == errno.EPERM and key.startswith("user."))
-            if not unable or key == "security.capability":
-                raise
+def _check_kind(entry: Entry, directory: int, name: bytes) -> None:
+    try:
+        found = stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return
+    wanted = entry.kind == "directory"
+    if found != wanted:
+        kinds = ("non-directory", "directory")
+        raise Invalid(f'cannot overwrite {kinds[found]} "{_shown(name)}" with {kinds[wanted]} "{_shown(entry.name)}"')
 
 
 def _inside(name: bytes) -> bytes:

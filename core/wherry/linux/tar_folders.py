@@ -20,8 +20,16 @@ class Folders:
     `removed` is told each path that had to make room. A descriptor that `find` or `make` returned stays open until the next `make`, `trim` or `forget`.
     """
 
-    def __init__(self, top: int, whiteouts: Whiteouts, removed: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        top: int,
+        whiteouts: Whiteouts,
+        removed: Callable[[bytes], None] | None = None,
+        *,
+        enter_mounts: bool = False,
+    ) -> None:
         self.top = top
+        self._enter_mounts = enter_mounts
         self._removed = removed
         self._whiteouts = whiteouts
         self._open: dict[bytes, int] = {}
@@ -63,7 +71,7 @@ class Folders:
             if lifted:
                 os.mkdir(name, 0o755, dir_fd=directory)
         try:
-            opened = open_directory(directory, name)
+            opened = open_directory(directory, name, mounts=self._enter_mounts)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise

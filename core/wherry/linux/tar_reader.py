@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from wherry.errors import Invalid
 from wherry.linux.tar_fields import Records, check_sum, decimal, extended_attributes, nanoseconds, number, records, text
@@ -53,7 +53,7 @@ class Reader:
     A recorder is told all that is read, so that the archive can be made again.
     """
 
-    def __init__(self, stream: int | BinaryIO, recorder: Recorder | None = None) -> None:
+    def __init__(self, stream: int | IO[bytes], recorder: Recorder | None = None) -> None:
         self._stream = _opened(stream) if isinstance(stream, int) else stream
         self._recorder = recorder
         self._unread = 0  # of the current entry's data
@@ -198,7 +198,7 @@ class Reader:
         return length, extents
 
 
-def _opened(descriptor: int) -> BinaryIO:
+def _opened(descriptor: int) -> IO[bytes]:
     return io.BufferedReader(io.FileIO(descriptor, closefd=False), _CHUNK)
 
 

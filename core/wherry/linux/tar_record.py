@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 from wherry.errors import Failed, Invalid
 from wherry.linux.openat2 import openat2
+from wherry.linux.output import Output
 
 _LEVEL = 1  # headers are mostly zeros: higher levels take longer and gain little
 _PIECE = 1 << 20
-_SMALL = 64 << 10  # a file up to this size is read; a larger one goes from file to pipe in the kernel
 
 
 class Recorder:
@@ -80,7 +80,7 @@ def join(record: BinaryIO, root: int, target: int) -> None:
     Raises `Failed` if a file is not as it was extracted, `Invalid` if the record is damaged. Paths are looked up with
     the directory as root, so that links lead where they led the extraction.
     """
-    out = _Out(target)
+    out = Output(target)
     pieces = _Pieces(record)
     while kind := pieces.take(1, at_end=True):
         length = int.from_bytes(pieces.take(8), "big")
@@ -89,7 +89,7 @@ def join(record: BinaryIO, root: int, target: int) -> None:
                 out.write(data)
         elif kind == b"F":
             size = int.from_bytes(pieces.take(8), "big")
-            out.file(root, pieces.take(length), size)
+            _copy_file(out, root, pieces.take(length), size)
         else:
             raise Invalid("the record of the archive is damaged")
     out.flush()
@@ -129,50 +129,16 @@ class _Pieces:
             yield data
 
 
-class _Out:
-    """Collects small pieces and writes them in large ones."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._waiting: list[bytes] = []
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        self._waiting.append(data)
-        self._size += len(data)
-        if self._size >= _PIECE:
-            self.flush()
-
-    def flush(self) -> None:
-        data = memoryview(b"".join(self._waiting))
-        self._waiting, self._size = [], 0
-        while data:
-            data = data[os.write(self._target, data) :]
-
-    def file(self, root: int, path: bytes, size: int) -> None:
-        try:
-            opened = openat2(root, path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError as error:
-            raise Failed(f"{_shown(path)}: the layer no longer has this file: {error.strerror}") from error
-        try:
-            if size <= _SMALL:
-                data = os.read(opened, size + 1)
-                found = len(data)
-                self.write(data)
-            else:
-                self.flush()
-                found = _send(opened, self._target, size)
-        finally:
-            os.close(opened)
-        if found != size:
+def _copy_file(out: Output, root: int, path: bytes, size: int) -> None:
+    try:
+        opened = openat2(root, path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise Failed(f"{_shown(path)}: the layer no longer has this file: {error.strerror}") from error
+    try:
+        if os.fstat(opened).st_size != size or out.copy(opened, size) != size:
             raise Failed(f"{_shown(path)}: the layer's file is not the one that was extracted")
-
-
-def _send(source: int, target: int, size: int) -> int:
-    sent = 0
-    while sent < size and (count := os.sendfile(target, source, None, size - sent)):
-        sent += count
-    return sent
+    finally:
+        os.close(opened)
 
 
 def _shown(path: bytes) -> str:

@@ -73,6 +73,26 @@ class OverlayWhiteouts:
         self.hide_all(directory, b"")
 
 
+class NoWhiteouts:
+    """For an archive that is no layer: every name is just a name."""
+
+    def made(self, path: bytes) -> None:
+        """Nothing depends on it."""
+
+    def hide(self, directory: int, name: bytes, path: bytes) -> None:
+        """There are no marks to make."""
+
+    def hide_all(self, directory: int, path: bytes) -> None:
+        """There are no marks to make."""
+
+    def lift(self, directory: int, name: bytes) -> bool:
+        """There are no marks."""
+        return False
+
+    def replaced(self, directory: int) -> None:
+        """There are no marks, so none is lifted."""
+
+
 class _Made(dict[bytes, "_Made"]):
     """What an archive brought, as a tree of names: its size follows the archive's, however deep the paths."""
 

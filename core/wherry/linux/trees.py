@@ -1,6 +1,6 @@
 """Walking trees that hold what a container made: any depth, any name, links to anywhere, perhaps changing meanwhile.
 
-A walk goes by descriptors, one directory at a time: it follows no link, enters no mount, and holds one descriptor
+A walk goes by descriptors, one directory at a time: it follows no link, enters no mount unless told to, and holds one descriptor
 whatever the depth.
 """
 
@@ -18,13 +18,14 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # no longer there, or no lon
 class Cursor:
     """An open directory, `here`, that moves down and up again within a tree. Owns the descriptor it is given."""
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, *, enter_mounts: bool = False) -> None:
         self.here = top
+        self._enter_mounts = enter_mounts
         self._above: list[tuple[int, int]] = []
 
     def down(self, name: bytes) -> None:
-        """Go to the sub-directory `name`. Raises OSError, and stays, if it is no directory or a mount (EXDEV)."""
-        below = open_directory(self.here, name)
+        """Go to the sub-directory `name`. Raises OSError, and stays, if it is no directory, or a mount (EXDEV) not to enter."""
+        below = open_directory(self.here, name, mounts=self._enter_mounts)
         self._above.append(_identity(self.here))
         self._move(below)
 
@@ -51,14 +52,15 @@ def walk(
     leave: Callable[[int, bytes], None],
     *,
     skip_mounts: bool = False,
+    enter_mounts: bool = False,
 ) -> None:
     """Visit the tree of the directory `top`, whose descriptor this takes over.
 
     `enter(directory, name)` is called in each directory (in the first with an empty name) and returns the names of
     those below that it wants visited; `leave(parent, name)` when all below `name` is done. What is gone by then is left
-    out. A mount raises OSError (EXDEV), or is left out with `skip_mounts`.
+    out. A mount raises OSError (EXDEV), or is left out with `skip_mounts`, or entered with `enter_mounts`.
     """
-    cursor = Cursor(top)
+    cursor = Cursor(top, enter_mounts=enter_mounts)
     try:
         pending = [(b"", enter(cursor.here, b""))]
         while pending:

@@ -14,6 +14,7 @@ from wherry.linux import cgroups
 from wherry.linux.files import remove_tree
 from wherry.linux.mounts import bind, make_shared, unbind
 from wherry.linux.steps import step
+from wherry.model.commits import CommitSpec
 from wherry.model.containers import Container
 from wherry.model.findings import Finding
 from wherry.model.names import new_id
@@ -26,12 +27,15 @@ from wherry_engine.engine.check import Check
 from wherry_engine.engine.check_objects import Objects
 from wherry_engine.engine.check_places import Places as HostPlaces
 from wherry_engine.engine.check_records import Records
+from wherry_engine.engine.container_archive import Archives
 from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.container_commit import Committer
 from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_files import Folders
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_run import Runner
 from wherry_engine.engine.container_streams import Streams
+from wherry_engine.engine.container_view import Views
 from wherry_engine.engine.containers import Containers
 from wherry_engine.engine.disk_usage import disk_usage
 from wherry_engine.engine.drivers import Drivers, Places
@@ -91,6 +95,7 @@ class Engine:
     """A container engine. `start` must have returned before anything else is used."""
 
     events: Events
+    archives: Archives
     containers: Containers
     execs: Execs
     images: Images
@@ -225,6 +230,9 @@ class Engine:
             runtimes=self._runtimes, journal=journal, records=self._records, on_exit=self._on_exit,
         )  # fmt: skip
         self._check = Check(self._records, HostPlaces(folders, self.cgroup_parent, pool), objects, actors, pool)
+        views = Views(book=book, journal=journal, actors=actors, parts=parts, launcher=launcher)
+        self.archives = Archives(book=book, parts=parts, views=views)
+        self._committer = Committer(book=book, archives=self.archives, images=self.images)
 
     def _images(self, book: ImageBook, layers: Layers) -> Images:
         root, journal = self._settings.data_root, self._journal
@@ -336,6 +344,10 @@ class Engine:
         if not self._storage.has("status"):
             return ()
         return tuple(await self.drivers.call("storage.status", self._storage, lambda hook: hook.status()))
+
+    async def commit(self, ref: str, spec: CommitSpec) -> str:
+        """Make an image of what a container changed; returns its id."""
+        return await self._committer.commit(ref, spec)
 
     async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
         """What the objects of these kinds (`image`, `container`, `volume`) take on the disk."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +129,29 @@ class Importer:
         self._book.emit("import", image.id, reference)
         return image.id
 
-    async def add_layer(
-        self, spool: str, config: Callable[[str], bytes], parent: Image | None, stream: AsyncIterator[bytes], name: str
+    async def config(self, image: Image) -> Mapping[str, Any]:
+        """An image's config blob, decoded."""
+        found: Mapping[str, Any] = await self._pool.run(
+            "image.config", lambda: json.loads(self.blob(image.id).read_bytes())
+        )
+        return found
+
+    async def commit(
+        self, parent: Image, config: Callable[[str], bytes], layer: AsyncGenerator[bytes, None] | None, name: str
     ) -> Image:
-        """Make an image of `parent` and one more layer, whose tar is the stream; `config(diff id)` gives its blob."""
+        """Make an image of `parent` and one more layer, if any; `config(diff id, or "")` gives its blob."""
+        spool = f"load-{new_id()[:16]}"
         async with self._journal.operation("image.load", spool) as operation:
-            path, diff_id = await self._receive(spool, stream)
+            sources: list[Source | None] = [None] * len(parent.layers)
+            diff_id, path = "", self._spool / spool
+            if layer is not None:
+                async with aclosing(layer):
+                    path, diff_id = await self._receive(spool, layer)
+                sources.append(Source(path, 0, path.stat().st_size))
             blob = config(diff_id)
-            image = read_config(blob, added_ns=time.time_ns(), parent=parent.id if parent else "")
+            image = read_config(blob, added_ns=time.time_ns(), parent=parent.id)
             await operation.note(images=[[image.id, image.chain_ids]])
             with self._layers.hold(image.chain_ids):
-                below = [None] * (len(image.layers) - 1)
-                sources = (*below, Source(path, 0, path.stat().st_size))
                 image, rows = await self._add(image, blob, sources, lambda _: None)
                 await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
                 await operation.commit(*rows, *(self._book.point(name, image) if name else ()))

@@ -69,6 +69,10 @@ class ImageBook:
         """Whether `ref` is a name that points to an image, rather than an id."""
         return self.tags.get(familiar(ref)) is not None
 
+    def children(self, image_id: str) -> bool:
+        """Whether another image was made of this one and says so."""
+        return any(image.parent == image_id for image in self.images)
+
     def used_layers(self, without: str = "") -> set[str]:
         """The chain ids that images need, but for the image of this id."""
         return {chain for image in self.images if image.id != without for chain in image.chain_ids}

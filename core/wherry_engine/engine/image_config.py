@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import attrs
+
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HealthConfig
 from wherry.model.images import History, Image
@@ -70,6 +72,36 @@ def _run_config(raw: Mapping[str, Any]) -> Config:
         stop_signal=raw.get("StopSignal") or "",
         shell=_texts(raw.get("Shell")),
     )
+
+
+def run_config(config: Config) -> dict[str, Any]:
+    """The "config" object of a config blob, all fields that a commit or import may set."""
+    health = config.healthcheck
+    return {
+        "User": config.user,
+        "ExposedPorts": {port: {} for port in config.exposed_ports} or None,
+        "Env": list(config.env),
+        "Entrypoint": _listed(config.entrypoint),
+        "Cmd": _listed(config.cmd),
+        "Healthcheck": health and {_HEALTH[key]: value for key, value in attrs.asdict(health).items() if value},
+        "ArgsEscaped": config.args_escaped,
+        "Volumes": {path: {} for path in config.volumes} or None,
+        "WorkingDir": config.working_dir,
+        "OnBuild": _listed(config.on_build),
+        "Labels": dict(config.labels) or None,
+        "StopSignal": config.stop_signal,
+        "Shell": _listed(config.shell),
+    }
+
+
+def _listed(texts: Sequence[str] | None) -> list[str] | None:
+    return None if texts is None else list(texts)
+
+
+_HEALTH = {
+    "test": "Test", "interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod",
+    "start_interval": "StartInterval", "retries": "Retries",
+}  # fmt: skip
 
 
 def _health(raw: Mapping[str, Any]) -> HealthConfig:

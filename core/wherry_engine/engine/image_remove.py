@@ -27,8 +27,11 @@ class Remover:
         self._pruning = False
         journal.register("image.remove", self._finish)
 
-    async def remove(self, ref: str, *, force: bool) -> Removal:
-        """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs."""
+    async def remove(self, ref: str, *, force: bool, parents: bool) -> Removal:
+        """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs.
+
+        `parents`: those of its parents that have no name and no other child go too.
+        """
         record = self._book.get(ref)
         by_name = self._book.is_name(ref)
         if by_name and len(record.tags) > 1:
@@ -38,11 +41,27 @@ class Remover:
                 f"conflict: unable to delete {short_id(record.id)} (must be forced) - image is referenced in multiple "
                 "repositories"
             )
+        if self._book.children(record.id):
+            if by_name:
+                return await self._untag(record, record.tags)
+            raise Conflict(
+                f"conflict: unable to delete {short_id(record.id)} (cannot be forced) - image has dependent child images"
+            )
         if conflict := self._in_use(record, ref if by_name else "", force):
             if by_name and force:
                 return await self._untag(record, record.tags)
             raise conflict
-        return await self._delete(record)
+        removal = await self._delete(record)
+        return await self._with_parents(removal, record.image.parent) if parents else removal
+
+    async def _with_parents(self, removal: Removal, parent: str) -> Removal:
+        while (image := self._book.images.get(parent)) is not None:
+            record = ImageRecord(image=image, tags=self._book.names(parent))
+            if record.tags or self._book.children(parent) or self._book.users(parent) or parent in self._book.removing:
+                break
+            removal = Removal(removal.untagged, (*removal.deleted, *(await self._delete(record)).deleted))
+            parent = image.parent
+        return removal
 
     async def _delete(self, record: ImageRecord) -> Removal:
         layers = {chain for chain in record.image.chain_ids if self._layers.table.get(chain)}
@@ -112,7 +131,7 @@ class Remover:
             sizes = {c: layer.size for c in record.image.chain_ids if (layer := self._layers.table.get(c))}
             try:
                 record = self._book.get(record.id)
-                if self._book.users(record.id):
+                if self._book.users(record.id) or self._book.children(record.id):
                     continue
                 removal = await self._delete(record)
             except NotFound:  # somebody else removed it meanwhile

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from wherry.errors import Invalid
 from wherry.model.images import Image, ImageProgress, ImageRecord, Pruned, Removal
@@ -66,6 +67,21 @@ class Images:
             platform=Platform.from_text(platform),
         )  # fmt: skip
 
+    async def config(self, image: Image) -> Mapping[str, Any]:
+        """The image's config blob, decoded."""
+        return await self._importer.config(image)
+
+    async def commit(
+        self, parent: Image, config: Callable[[str], bytes], layer: AsyncGenerator[bytes, None] | None, repository: str,
+        tag: str,
+    ) -> Image:  # fmt: skip
+        """Make an image of `parent` and one more layer, if any; `config(diff id, or "")` gives its blob."""
+        name = named(repository, tag)
+        image = await self._importer.commit(parent, config, layer, name)
+        if name:
+            self._book.emit("tag", image.id, name)
+        return image
+
     async def save(self, refs: Sequence[str], *, platform: str = "") -> AsyncIterator[bytes]:
         """The archive of these images. What is wrong with the request is raised before the stream begins."""
         return await self._saver.save(refs, Platform.parse(platform))
@@ -82,10 +98,9 @@ class Images:
     async def remove(self, ref: str, *, force: bool = False, prune: bool = True) -> Removal:
         """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs.
 
-        `prune` is Docker's for parents without a name, which go by `prune` alone here.
+        With `prune` the parents that have neither a name nor another child go too.
         """
-        del prune
-        return await self._remover.remove(ref, force=force)
+        return await self._remover.remove(ref, force=force, parents=prune)
 
     async def prune(self, filters: Filters) -> Pruned:
         """Remove the images that no container uses and the filters let through."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
 import io
-import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -15,6 +11,7 @@ from typing import IO, cast
 import attrs
 
 from wherry.errors import Invalid
+from wherry.linux.compressed import FORMATS, MAGIC, Unpack, is_damage
 
 CHUNK = 1 << 20
 _WINDOW = 1 << 27  # bytes of memory that a zstd stream may ask for: that of `zstd --long`
@@ -44,14 +41,7 @@ def _zstd(file: IO[bytes]) -> IO[bytes]:
     return cast(IO[bytes], unpack.stream_reader(file, read_across_frames=True))
 
 
-# How the formats begin: RFC 1952, RFC 8878, the .xz file format, bzip2.
-_FORMATS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
-    b"\x28\xb5\x2f\xfd": _zstd,
-    b"\xfd7zXZ\0": lambda file: cast(IO[bytes], lzma.LZMAFile(file, format=lzma.FORMAT_XZ)),  # noqa: SIM115  the caller closes
-    b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
-}
-_MAGIC = max(map(len, _FORMATS))
+_FORMATS: dict[bytes, Unpack] = FORMATS | {b"\x28\xb5\x2f\xfd": _zstd}  # RFC 8878
 
 
 class _Part(io.RawIOBase):
@@ -84,27 +74,25 @@ def plain_tar(source: Source, progress: Callable[[int, int], None] = lambda done
     """The plain bytes, in pieces of up to a mebibyte; `progress` hears of those read. Raises `Invalid` if not whole."""
     try:
         with io.BufferedReader(_Part(source, progress), CHUNK) as file:
-            unpack = _format(file.peek(_MAGIC))
+            unpack = _format(file.peek(MAGIC))
             reading = unpack(file) if unpack is not None else file
             while data := reading.read(CHUNK):
                 yield data
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
-        raise Invalid(f"the archive is damaged or incomplete: {error}") from error
     except Exception as error:
-        # bz2 has a plain OSError for bad data, zstandard a class of its own, which is not imported here.
-        if type(error).__name__ == "ZstdError" or (type(error) is OSError and error.errno is None):
+        # zstandard has an error of its own, and is imported only where it is needed.
+        if is_damage(error) or type(error).__name__ == "ZstdError":
             raise Invalid(f"the archive is damaged or incomplete: {error}") from error
         raise
 
 
-def _format(start: bytes) -> Callable[[IO[bytes]], IO[bytes]] | None:
+def _format(start: bytes) -> Unpack | None:
     return next((unpack for magic, unpack in _FORMATS.items() if start.startswith(magic)), None)
 
 
 def is_compressed(path: Path) -> bool:
     """Whether a file begins as one of the known compressed formats does."""
     with path.open("rb") as file:
-        return _format(file.read(_MAGIC)) is not None
+        return _format(file.read(MAGIC)) is not None
 
 
 def unpack_file(path: Path) -> None:

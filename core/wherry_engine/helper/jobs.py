@@ -9,7 +9,7 @@ from typing import Any
 
 from wherry.errors import Invalid, NotFound
 from wherry.linux.steps import step
-from wherry_engine.helper import mounting, tree
+from wherry_engine.helper import archive, mounting, tree
 
 Job = Callable[[Mapping[str, Any], Sequence[int]], object]
 """A function of arguments (from JSON) and descriptors; its result must be fit for JSON, its errors are WherryError or OSError."""
@@ -36,6 +36,10 @@ def ensure_bind(arguments: Mapping[str, Any], _fds: Sequence[int]) -> object:
 
 
 JOBS: dict[str, Job] = {
+    "archive_export": archive.export,
+    "archive_get": archive.get,
+    "archive_layer": archive.layer,
+    "archive_put": archive.put,
     "copy_up": tree.copy_up,
     "ensure_bind": ensure_bind,
     "extract_layer": tree.extract_layer,

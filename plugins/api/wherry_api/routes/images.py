@@ -7,8 +7,8 @@ import time
 
 from aiohttp import web
 
-from wherry.errors import Invalid, Unsupported, WherryError
-from wherry.model.images import ImageProgress
+from wherry.errors import Invalid, NotFound, Unsupported, WherryError
+from wherry.model.images import ImageProgress, ImageRecord
 from wherry.model.references import parse_reference
 from wherry_api.call import Call
 from wherry_api.router import Route
@@ -147,7 +147,18 @@ async def inspect(call: Call) -> web.StreamResponse:
 async def history(call: Call) -> web.StreamResponse:
     """The steps that made it."""
     record = call.engine.images.get(call.parameters["name"])
-    return call.json(history_json(record, call.engine.images.layer_sizes(record.image)))
+    return call.json(history_json(record, call.engine.images.layer_sizes(record.image), _parents(call, record)))
+
+
+def _parents(call: Call, record: ImageRecord) -> list[ImageRecord]:
+    """The images that it was made of, as far as they are here; the nearest first."""
+    found: list[ImageRecord] = []
+    while parent := (found[-1] if found else record).image.parent:
+        try:
+            found.append(call.engine.images.get(parent))
+        except NotFound:
+            break
+    return found
 
 
 async def tag(call: Call) -> web.StreamResponse:

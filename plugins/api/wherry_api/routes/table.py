@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry_api.router import Route
 from wherry_api.routes import (
+    container_files,
     container_streams,
     containers,
     events,
@@ -23,6 +24,7 @@ ROUTES: tuple[Route, ...] = (
     *containers.ROUTES,
     *container_streams.ROUTES,
     *execs.ROUTES,
+    *container_files.ROUTES,
     *images.ROUTES,
     *networks.ROUTES,
     *volumes.ROUTES,

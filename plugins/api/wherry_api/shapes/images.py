@@ -64,8 +64,8 @@ def inspect_image_json(record: ImageRecord, driver: str, version: Version) -> Js
     return found
 
 
-def history_json(record: ImageRecord, layer_sizes: Sequence[int]) -> list[Json]:
-    """The steps that made an image, newest first; only the last one has a name here, the image's own."""
+def history_json(record: ImageRecord, layer_sizes: Sequence[int], parents: Sequence[ImageRecord] = ()) -> list[Json]:
+    """The steps that made an image, newest first; the last one has the image's id and names, others those of parents."""
     image, sizes = record.image, iter(reversed(layer_sizes))
     found: list[Json] = [
         {
@@ -83,6 +83,9 @@ def history_json(record: ImageRecord, layer_sizes: Sequence[int]) -> list[Json]:
             {"Id": "", "Created": epoch_seconds(image.created), "CreatedBy": "", "Tags": None}
             | {"Size": image.size, "Comment": image.comment}
         ]
+    for each in (record, *parents):
+        if 0 < len(each.image.history) <= len(found):
+            found[len(found) - len(each.image.history)] |= {"Id": each.id, "Tags": each.tags or None}
     found[0] |= {"Id": image.id, "Tags": record.tags or None}
     return found
 

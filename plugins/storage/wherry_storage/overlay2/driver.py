@@ -9,7 +9,9 @@ from pathlib import Path
 
 from wherry.linux.files import remove_tree, tree_usage
 from wherry.linux.mounts import mount, mounts, unmount
+from wherry.linux.tree_changes import overlay_changes
 from wherry.spec.storage import (
+    Change,
     Conflict,
     Context,
     Mount,
@@ -86,6 +88,17 @@ class Driver(StorageDriver):
             if folder.exists():
                 return Usage(*tree_usage(folder / "diff"))
         raise NotFound(f"there is no snapshot {key}")
+
+    @hookimpl
+    def changes(self, key: str) -> Sequence[Change]:
+        """By what the layer has: overlayfs has put everything that was written there."""
+        folder = self._layout.active / key
+        if not folder.exists():
+            raise NotFound(f"there is no active snapshot {key}")
+        parent = self._layout.parent(folder)
+        layers = [str(self._layout.root / layer) for layer in self._chain(parent)] if parent else []
+        found = overlay_changes(str(folder / "diff"), layers)
+        return [Change(os.fsdecode(each.path), each.kind) for each in found]
 
     @hookimpl
     def status(self) -> Sequence[tuple[str, str]]:
