@@ -34,7 +34,7 @@ def test_an_image_is_inspected_by_name_and_id(serve: Serve) -> None:
         assert found["Config"]["Cmd"] == ["sh"]
         assert "Hostname" not in found["Config"]
         assert found["RootFS"] == {"Type": "layers", "Layers": ["sha256:" + "cd" * 32]}
-        assert found["GraphDriver"] == {"Data": None, "Name": "overlay2"}
+        assert found["GraphDriver"] == {"Data": {}, "Name": "overlay2"}
         old = (await api.ask("GET", "/v1.43/images/busybox/json", check=False)).value
         assert old["Config"]["Hostname"] == ""
         assert old["ContainerConfig"] is None
@@ -67,7 +67,12 @@ def test_load_streams_progress_and_names(serve: Serve) -> None:
     async def scenario(api: Served) -> None:
         answer = await api.ask("POST", "/images/load", b"tar" * 100_000)
         assert [json.loads(line) for line in answer.body.splitlines()] == [
-            {"status": "reading"},
+            {
+                "status": "Loading layer",
+                "progressDetail": {"current": 50, "total": 100},
+                "progress": f"[{'=' * 25}>{' ' * 24}]      50B/100B",
+                "id": "0123456789ab",
+            },
             {"stream": "Loaded image: busybox:latest\n"},
         ]
         assert api.engine.images.received == b"tar" * 100_000

@@ -84,6 +84,7 @@ def client(request: pytest.FixtureRequest, place: Places) -> Iterator[Client]:
     program = str(ROOT / ".venv/bin/wherry") if request.param == "wherry" else "docker"
     made = Client(program, place.host)
     yield made
-    for kind, forget in (("ps -aq", "rm -fv"), ("images -aq", "rmi -f"), ("volume ls -q", "volume rm")):
-        if found := sorted(set(made.text(*kind.split()).split())):
+    for kind, forget in (("ps -aq", "rm -fv"), ("volume ls -q", "volume rm")):
+        if found := made.text(*kind.split()).split():
             made.run(*forget.split(), *found)
+    made.run("image", "prune", "-af")

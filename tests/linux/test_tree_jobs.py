@@ -25,7 +25,7 @@ def test_a_layer_is_extracted_and_counted(tmpfs: Path) -> None:
     stream = archive(tmpfs / "tar", folder(b"d") + file(b"d/f", b"12345") + END)
     try:
         arguments = {"root": str(tmpfs / "layer"), "whiteouts": "overlay", "sync": True}
-        assert tree.extract_layer(arguments, [stream]) == {"entries": 2, "bytes": 5}
+        assert tree.extract_layer(arguments, [stream]) == {"entries": 2, "bytes": 5, "recorded": True}
     finally:
         os.close(stream)
     assert (tmpfs / "layer/d/f").read_bytes() == b"12345"

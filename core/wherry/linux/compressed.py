@@ -28,8 +28,9 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, DAMAGED) or (type(error) is OSError and error.errno is None)
 
 
-def unpacked(file: io.BufferedReader) -> IO[bytes]:
-    """The plain bytes of a file or pipe."""
+def unpacked(file: IO[bytes]) -> IO[bytes]:
+    """The plain bytes of a file or pipe, which must be buffered."""
+    assert isinstance(file, io.BufferedReader)
     start = file.peek(MAGIC)
     for magic, unpack in FORMATS.items():
         if start.startswith(magic):

@@ -64,11 +64,12 @@ def extract(
 class Placing(NamedTuple):
     """How an archive is put into a tree that somebody uses: `cp`, not a layer.
 
-    `folder` is where, from the tree's root; `owner` replaces what entries say; with `keep_kinds` no file takes a
+    `folder` is where, from the tree's root, and `opened` that directory, which is taken over; `owner` replaces what entries say; with `keep_kinds` no file takes a
     directory's place nor the other way.
     """
 
     folder: bytes
+    opened: int
     owner: tuple[int, int] | None = None
     keep_kinds: bool = False
 
@@ -80,7 +81,7 @@ def place(stream: int | IO[bytes], root: int, placing: Placing) -> Extracted:
     whiteout. Raises as `extract` does.
     """
     chosen = NoWhiteouts()
-    folders = Folders(os.dup(root), chosen, enter_mounts=True)
+    folders = Folders(os.dup(root), chosen, base=(placing.folder, placing.opened))
     try:
         reader = Reader(stream)
         extracted = _Extraction(reader, folders, chosen, placing).run()
@@ -125,7 +126,7 @@ class _Extraction:
             if self._placing.owner is not None:
                 entry = entry._replace(uid=self._placing.owner[0], gid=self._placing.owner[1])
             if self._placing.keep_kinds:
-                _check_kind(entry, directory, name)
+                _check_kind(entry, directory, path, self._prefix)
         if entry.kind == "file":
             self._make_file(entry, directory, name, path)
         elif entry.kind == "directory":
@@ -242,15 +243,15 @@ class _Extraction:
         set_attributes_by_name(entry, directory, name)
 
 
-def _check_kind(entry: Entry, directory: int, name: bytes) -> None:
+def _check_kind(entry: Entry, directory: int, path: bytes, folder: bytes) -> None:
     try:
-        found = stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+        found = stat.S_ISDIR(os.stat(path.rpartition(b"/")[2], dir_fd=directory, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return
     wanted = entry.kind == "directory"
     if found != wanted:
         kinds = ("non-directory", "directory")
-        raise Invalid(f'cannot overwrite {kinds[found]} "{_shown(name)}" with {kinds[wanted]} "{_shown(entry.name)}"')
+        raise Invalid(f'cannot overwrite {kinds[found]} "/{_shown(path)}" with {kinds[wanted]} "/{_shown(folder)}"')
 
 
 def _inside(name: bytes) -> bytes:

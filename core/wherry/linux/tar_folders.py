@@ -17,6 +17,9 @@ _MOST = 200  # descriptors held; archives go through a tree directory by directo
 class Folders:
     """Descriptors of directories by their path in the archive, resolved with the tree as root. Owns `top`.
 
+    `base` is the path of a directory that is open already, and stays so whatever happens to the path; mounts may be
+    entered then.
+
     `removed` is told each path that had to make room. A descriptor that `find` or `make` returned stays open until the next `make`, `trim` or `forget`.
     """
 
@@ -26,10 +29,11 @@ class Folders:
         whiteouts: Whiteouts,
         removed: Callable[[bytes], None] | None = None,
         *,
-        enter_mounts: bool = False,
+        base: tuple[bytes, int] | None = None,
     ) -> None:
         self.top = top
-        self._enter_mounts = enter_mounts
+        self._base = base
+        self._enter_mounts = base is not None
         self._removed = removed
         self._whiteouts = whiteouts
         self._open: dict[bytes, int] = {}
@@ -37,6 +41,8 @@ class Folders:
 
     def find(self, path: bytes) -> int:
         """The directory at `path`. Raises OSError if there is none."""
+        if self._base is not None and path == self._base[0]:
+            return self._base[1]
         if not path:
             return self.top
         found = self._open.get(path)
@@ -134,3 +140,5 @@ class Folders:
         """Let go of all descriptors."""
         self.forget()
         os.close(self.top)
+        if self._base is not None:
+            os.close(self._base[1])

@@ -36,13 +36,13 @@ class Archives:
 
     async def stat(self, ref: str, path: str) -> PathStat:
         """What is at a path. Raises `NotFound`."""
-        stream = self._get(ref, path, content=False)
+        stream = self._get(self._book.get(ref).id, path, content=False)
         async with aclosing(stream):
             return await self._stat(stream, ref, path)
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """What is at a path, and its archive. Raises `NotFound`. Whoever ends the iterator early ends the helper."""
-        stream = self._get(ref, path, content=True)
+        stream = self._get(self._book.get(ref).id, path, content=True)
         try:
             return await self._stat(stream, ref, path), stream
         except BaseException:
@@ -55,9 +55,9 @@ class Archives:
         except NotFound as error:
             raise NotFound(f"Could not find the file {path} in container {ref}") from error
 
-    async def _get(self, ref: str, path: str, *, content: bool) -> AsyncGenerator[bytes, None]:
+    async def _get(self, id: str, path: str, *, content: bool) -> AsyncGenerator[bytes, None]:
         """First one line, then the archive in pieces."""
-        id, head = self._book.get(ref).id, b""
+        head = b""
         async with self._views.view(id) as arguments:
             given = {**arguments, "path": path, "content": content}
             async with aclosing(job_stream(self._parts.processes, "archive_get", given)) as pieces:

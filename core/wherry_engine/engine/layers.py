@@ -125,7 +125,7 @@ class Layers:
             read, feeder.pipe = os.pipe()
             feeder.start()
             try:
-                arguments = {"root": root, "whiteouts": whiteouts, "sync": True}
+                arguments = {"root": root, "whiteouts": whiteouts, "sync": True, "record": True}
                 result: Any = await self._processes.job(
                     "extract_layer", arguments, (read, file.fileno()), EXTRACT_DEADLINE
                 )

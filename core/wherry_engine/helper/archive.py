@@ -7,7 +7,6 @@ from then on only descriptors are used.
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import posixpath
@@ -32,7 +31,7 @@ def get(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
 
     Without "content" only the line. Other arguments: those of a view. Raises `NotFound`.
     """
-    view = enter(arguments, make=False)
+    view = enter(arguments)
     path = _clean(str(arguments["path"]))
     found = _Found(view, path)
     with step("helper.archive.get"):
@@ -48,7 +47,7 @@ def put(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
     "keep_kinds": no file takes a directory's place nor the other way; "owner": a user, as containers name one, whom all
     entries will belong to, or "" for what they say; "readonly_rootfs"; and those of a view. Raises `NotFound`, `Invalid`.
     """
-    view = enter(arguments, make=True)
+    view = enter(arguments)
     path = str(arguments["path"])
     try:
         folder = lookup(view.root, os.fsencode(_clean(path)))
@@ -58,12 +57,13 @@ def put(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
         raise Invalid("extraction point is not a directory")
     view.check_writable(folder, readonly_rootfs=bool(arguments["readonly_rootfs"]))
     inside = os.fsencode(view.path_of(folder)).strip(b"/")
+    opened = os.open(f"/proc/self/fd/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     owner = None
     if arguments["owner"]:
         user = resolve_user(Path(str(arguments["at"])), str(arguments["owner"]), ())
         owner = (user.uid, user.gid)
-    placing = Placing(inside, owner, bool(arguments["keep_kinds"]))
-    with step("helper.archive.put"), io.BufferedReader(io.FileIO(os.dup(fds[0])), 1 << 20) as stream:
+    placing = Placing(inside, opened, owner, bool(arguments["keep_kinds"]))
+    with step("helper.archive.put"), os.fdopen(os.dup(fds[0]), "rb", 1 << 20) as stream:
         try:
             place(unpacked(stream), view.root, placing)
         except Exception as error:
@@ -75,7 +75,7 @@ def put(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
 
 def export(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
     """Write the archive of the root file system, without what is mounted in it. Arguments: those of a view."""
-    view = enter({**arguments, "binds": []}, make=False)
+    view = enter({**arguments, "binds": []})
     writer = TarWriter(fds[0])
     with step("helper.archive.export"):
         writer.tree(view.root, None, enter_mounts=False)
@@ -88,7 +88,7 @@ def layer(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
 
     Arguments: those of a view.
     """
-    view = enter({**arguments, "binds": []}, make=False)
+    view = enter({**arguments, "binds": []})
     writer = TarWriter(fds[0])
     with step("helper.archive.layer"), os.fdopen(os.dup(fds[1])) as changes:
         for line in changes:

@@ -20,19 +20,21 @@ def extract_layer(arguments: Mapping[str, object], fds: Sequence[int]) -> object
     """Extract the uncompressed archive that the first descriptor gives into a directory, which is ours.
 
     Arguments: "root", its path, or "" if the second descriptor is the directory; "whiteouts", "overlay" or "delete";
-    "sync", true to write out the file system at the end. The last descriptor takes the archive's record. Returns
-    {"entries", "bytes", "recorded"}, the last false if the record has not all that it takes to make the archive again.
-    Raises `Invalid`, `Failed`.
+    "sync", true to write out the file system at the end; "record", true if the last descriptor takes the archive's record.
+    Returns {"entries", "bytes", "recorded"}, the last false if the record lacks something that the archive had. Raises
+    `Invalid`, `Failed`.
     """
     root = str(arguments["root"]) or f"/proc/self/fd/{fds[1]}"
     whiteouts = arguments["whiteouts"]
     if whiteouts not in ("overlay", "delete"):
         raise Invalid(f"whiteouts are overlay or delete, not {whiteouts!r}")
-    with step("helper.extract_layer.extract"), os.fdopen(os.dup(fds[-1]), "wb") as record:
+    target = os.dup(fds[-1]) if arguments.get("record") else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    with step("helper.extract_layer.extract"), os.fdopen(target, "wb") as record:
         recorder = Recorder(record)
         found = extract(fds[0], root, whiteouts="overlay" if whiteouts == "overlay" else "delete", recorder=recorder)
         recorder.end()
-        os.fsync(record.fileno())
+        if arguments.get("record"):
+            os.fsync(record.fileno())
     if arguments.get("sync"):
         with step("helper.extract_layer.sync"):
             sync_filesystem(Path(root))

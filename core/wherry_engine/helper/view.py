@@ -37,8 +37,8 @@ class View:
         return path.removeprefix(self._at) or "/"
 
 
-def enter(arguments: Mapping[str, object], *, make: bool) -> View:
-    """Put the view together; with `make` also mount points that are missing, as a start would.
+def enter(arguments: Mapping[str, object]) -> View:
+    """Put the view together; mount points that are missing are made, as a start makes them.
 
     Arguments: "rootfs", where the root file system is mounted now, or "" and "mounts", how to mount it ([[type, source,
     options]]); "at", a folder that nobody needs in this namespace; "binds" ([[source, destination, writable]], a
@@ -51,7 +51,7 @@ def enter(arguments: Mapping[str, object], *, make: bool) -> View:
         root = os.open(at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         readonly: dict[int, bool] = {}
         for source, destination, writable in arguments["binds"]:  # type: ignore[attr-defined]
-            found = _bind(root, source, os.fsencode(destination), writable=writable, make=make)
+            found = _bind(root, source, os.fsencode(destination), writable=writable)
             if found is not None:
                 readonly[found] = not writable
     return View(root, at, mount_trees.mount_id(root), readonly)
@@ -71,7 +71,7 @@ def _mount_root(arguments: Mapping[str, object], at: str) -> None:
         mounts.mount(kind, source, at, options)
 
 
-def _bind(root: int, source: str, destination: bytes, *, writable: bool, make: bool) -> int | None:
+def _bind(root: int, source: str, destination: bytes, *, writable: bool) -> int | None:
     """Show `source` at its place, and return the mount's id; None where source or place is missing or they do not fit."""
     try:
         copy = mount_trees.clone_tree(source, recursive=True, readonly=not writable)
@@ -80,8 +80,7 @@ def _bind(root: int, source: str, destination: bytes, *, writable: bool, make: b
             return None
         raise
     try:
-        if make:
-            _make_place(root, destination, folder=stat.S_ISDIR(os.fstat(copy).st_mode))
+        _make_place(root, destination, folder=stat.S_ISDIR(os.fstat(copy).st_mode))
         target = mount_trees.lookup(root, destination)
         try:
             mount_trees.attach_tree(copy, target)

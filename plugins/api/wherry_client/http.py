@@ -100,12 +100,12 @@ class Client:
             raise CannotConnect(f"the connection to the engine at {self.host.url} broke: {error.strerror}") from error
         return Pending(self, connection, method, path, query)
 
-    def upload(self, path: str, query: Query, chunks: Iterable[bytes], kind: str) -> Response:
-        """POST a body of unknown length. A version is agreed on first: such a body cannot be sent again."""
+    def upload(self, path: str, query: Query, chunks: Iterable[bytes], kind: str, *, method: str = "POST") -> Response:
+        """Send a body of unknown length. A version is agreed on first: such a body cannot be sent again."""
         if not self._pinned:
             self.call("GET", "/version")
         connection = self._connect()
-        head = self._head("POST", path, query, {"Content-Type": kind, "Transfer-Encoding": "chunked"})
+        head = self._head(method, path, query, {"Content-Type": kind, "Transfer-Encoding": "chunked"})
         try:
             connection.sock.sendall(head)
             for chunk in chunks:

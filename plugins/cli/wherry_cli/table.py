@@ -7,8 +7,12 @@ from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "container attach": ("attach", "ATTACH", "Connect this terminal to a running container."),
+    "container commit": ("container_files", "COMMIT", "Make an image of what a container changed."),
+    "container cp": ("cp", "CP", "Copy files between a container and this host."),
     "container create": ("run", "CREATE", "Create a container without starting it."),
     "container exec": ("exec", "EXEC", "Run another program in a running container."),
+    "container diff": ("container_files", "DIFF", "Show what a container changed of its image's files."),
+    "container export": ("container_files", "EXPORT", "Write a container's root file system to an archive."),
     "container inspect": ("inspect", "CONTAINER_INSPECT", "Show all details of containers."),
     "container kill": ("lifecycle", "KILL", "Send a signal to running containers."),
     "container logs": ("logs", "LOGS", "Show what a container has written."),
@@ -70,6 +74,22 @@ ALIASES: dict[str, str] = {
     **{
         verb: f"container {verb}"
         for verb in ["attach", "create", "exec", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]
+        for verb in [
+            "attach",
+            "commit",
+            "cp",
+            "create",
+            "diff",
+            "export",
+            "kill",
+            "logs",
+            "restart",
+            "rm",
+            "run",
+            "start",
+            "stop",
+            "wait",
+        ]
     },
     **{verb: f"image {verb}" for verb in ["history", "import", "load", "save", "tag"]},
     "ps": "container ls",

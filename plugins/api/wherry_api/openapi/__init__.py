@@ -12,6 +12,7 @@ import yaml
 
 METHODS = ("get", "head", "post", "put", "delete")
 PATHS = ("system", "containers", "execs", "images", "networks", "volumes", "plugins", "swarm", "wherry")
+PATHS = ("system", "containers", "container_files", "images", "networks", "volumes", "plugins", "swarm")
 SCHEMAS = (
     "common",
     "system",

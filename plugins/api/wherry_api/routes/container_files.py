@@ -72,19 +72,26 @@ async def changes(call: Call) -> web.StreamResponse:
     return call.json(changes_json(found))
 
 
-async def commit(call: Call) -> web.StreamResponse:
-    """Make an image of it."""
-    body = await call.body()
-    config: Any = orjson.loads(body) if body.strip() else None
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        config = orjson.loads(body) if body.strip() else None
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from error
     if not isinstance(config, dict | None):
         raise Invalid("the body must be a container's configuration, a JSON object")
+    return config or {}
+
+
+async def commit(call: Call) -> web.StreamResponse:
+    """Make an image of it."""
+    config = _object(await call.body())
     spec = CommitSpec(
         repository=call.text("repo"),
         tag=call.text("tag"),
         author=call.text("author"),
         comment=call.text("comment"),
         changes=[line for text in call.texts("changes") for line in text.splitlines()],
-        config=config or {},
+        config=config,
     )
     container = call.text("container")
     if not container:
