@@ -200,7 +200,7 @@ def heading(text: str) -> None:
     print(f"\n=== {text}", flush=True)
 
 
-def run(where: Places, wanted: Sequence[str]) -> None:
+def run(where: Places, wanted: Sequence[str], storage: str) -> None:
     """Images, engine, job, ledger."""
     heading("building the images from Debian's packages (kept in the cache for the next time)")
     archives = [images.busybox(), *images.web()]
@@ -209,7 +209,7 @@ def run(where: Places, wanted: Sequence[str]) -> None:
     users = clients(where, wanted)
     before = take(where)
     heading("starting the engine")
-    engine = Engine(where)
+    engine = Engine(where, arguments=("--storage-driver", storage))
     try:
         print(f"$ {shlex.join(engine.command())} &\n(ready after {engine.started_in:.2f} s)")
         for client in users:
@@ -234,7 +234,10 @@ def run(where: Places, wanted: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """0 when all of it went well."""
-    wanted = list(arguments) or ["wherry", "docker"]
+    wanted, storage = list(arguments), "overlay2"
+    if wanted[:1] == ["--storage-driver"] and len(wanted) > 1:
+        storage, wanted = wanted[1], wanted[2:]
+    wanted = wanted or ["wherry", "docker"]
     if unknown := set(wanted) - {"wherry", "docker"}:
         print(f"unknown client {', '.join(unknown)}; known are wherry and docker", file=sys.stderr)
         return 2
@@ -243,7 +246,7 @@ def main(arguments: Sequence[str]) -> int:
     begun = time.monotonic()
     try:
         with workplace() as where:
-            run(where, wanted)
+            run(where, wanted, storage)
     except (Trouble, RuntimeError, subprocess.SubprocessError, OSError) as error:
         print(f"\ndemo FAILED: {error}", file=sys.stderr)
         return 1

@@ -56,7 +56,7 @@ def test_an_archive_is_put_with_what_is_said_about_it(serve: Serve) -> None:
 
 def test_changes_and_exports_are_told(serve: Serve) -> None:
     async def scenario(api: Served) -> None:
-        id = next(iter(api.engine.containers.all))
+        id = (await api.ask("POST", "/containers/create", b'{"Image": "busybox", "Cmd": ["true"]}')).value["Id"]
         answer = await api.ask("GET", f"/containers/{id}/changes")
         assert answer.value == [
             {"Path": "/a", "Kind": 1}, {"Path": "/c", "Kind": 0}, {"Path": "/d", "Kind": 2}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ import pytest
 from scripts.engine import ROOT, Engine, Places, workplace
 
 from wherry.testing.fixtures import HostLedger
-
-BUSYBOX = "busybox:latest"
 
 
 @attrs.frozen
@@ -51,25 +50,25 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Places]:
-    """An engine's folders, with the engine running."""
-    ledger = HostLedger()
-    with workplace() as where:
-        engine = Engine(where)
-        try:
-            yield where
+def engines() -> Iterator[Callable[[str], Places]]:
+    """Gives the folders of a running engine with this storage driver; each is started when it is first asked for."""
+    ledger, running = HostLedger(), dict[str, tuple[Engine, Places]]()
+    with ExitStack() as stack:
+
+        def place(storage: str) -> Places:
+            if storage not in running:
+                where = stack.enter_context(workplace())
+                engine = Engine(where, arguments=("--storage-driver", storage))
+                stack.callback(engine.discard)
+                running[storage] = engine, where
+            return running[storage][1]
+
+        yield place
+        for engine, where in running.values():
             engine.stop()
-        finally:
-            engine.discard()
-        assert where.audit.read_text() == "", "a side effect happened outside a named step"
+            assert where.audit.read_text() == "", "a side effect happened outside a named step"
     if lines := ledger.settled():
         pytest.fail("the engine left the host changed:\n  " + "\n  ".join(lines), pytrace=False)
-
-
-@pytest.fixture(scope="module")
-def busybox() -> Path:
-    """The archive of the busybox image."""
-    return archive("busybox")
 
 
 def archive(name: str) -> Path:
@@ -78,11 +77,12 @@ def archive(name: str) -> Path:
     return Path(subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip())
 
 
-@pytest.fixture(params=["docker", "wherry"])
-def client(request: pytest.FixtureRequest, place: Places) -> Iterator[Client]:
-    """Each client in turn; containers, images and volumes are gone afterwards."""
-    program = str(ROOT / ".venv/bin/wherry") if request.param == "wherry" else "docker"
-    made = Client(program, place.host)
+@pytest.fixture(params=["docker-overlay2", "wherry-overlay2", "wherry-vfs"])
+def client(request: pytest.FixtureRequest, engines: Callable[[str], Places]) -> Iterator[Client]:
+    """Each client in turn, and each storage driver; containers, images and volumes are gone afterwards."""
+    name, _, storage = request.param.partition("-")
+    program = str(ROOT / ".venv/bin/wherry") if name == "wherry" else name
+    made = Client(program, engines(storage).host)
     yield made
     for kind, forget in (("ps -aq", "rm -fv"), ("volume ls -q", "volume rm")):
         if found := made.text(*kind.split()).split():

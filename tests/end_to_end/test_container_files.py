@@ -8,7 +8,6 @@ import os
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -320,11 +319,3 @@ def test_links_out_of_the_container_lead_into_it(web: Client, tmp_path: Path) ->
 
 def test_the_engine_lists_what_an_archive_is_by_json(web: Client) -> None:
     assert json.loads(read(web, "/nope")) == {"message": "Could not find the file /nope in container box"}
-
-
-@pytest.fixture(autouse=True)
-def _no_stray_mounts() -> Iterator[None]:
-    """What helpers mount ends with them."""
-    before = Path("/proc/self/mountinfo").read_text().count("\n")
-    yield
-    assert Path("/proc/self/mountinfo").read_text().count("\n") <= before

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Literal, NamedTuple
 
+from wherry.errors import Failed
 from wherry.linux.openat2 import open_directory
 
 Kind = Literal["added", "modified", "deleted"]
 _OPAQUE = "trusted.overlay.opaque"
+_DEPTH = 250  # folders within folders; a descriptor each, and more than any tree that was not made to be deep
 
 
 class TreeChange(NamedTuple):
@@ -56,6 +58,7 @@ class _Lower(NamedTuple):
 
 def _overlay(upper: int, lowers: Sequence[int], path: bytes, *, hidden: bool) -> Iterator[TreeChange]:
     """The changes below one directory; `hidden`: it shows nothing of the lower one, which was replaced as a whole."""
+    _check_depth(path)
     shown = _shown(lowers)
     names = sorted(map(os.fsencode, os.listdir(upper)))
     for name in names:
@@ -135,7 +138,13 @@ def _is_opaque(opened: int) -> bool:
         raise
 
 
+def _check_depth(path: bytes) -> None:
+    if path.count(b"/") > _DEPTH:
+        raise Failed(f"the tree has more than {_DEPTH} folders within each other, which are not compared")
+
+
 def _trees(new: int, old: int | None, path: bytes) -> Iterator[TreeChange]:
+    _check_depth(path)
     before = set(map(os.fsencode, os.listdir(old))) if old is not None else set()
     now = set(map(os.fsencode, os.listdir(new)))
     for name in sorted(before | now):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 
@@ -10,6 +11,8 @@ from wherry.linux.steps import effect
 from wherry.linux.trees import Cursor, walk
 
 _PIECE = 1 << 24
+_FICLONE = 0x40049409  # ioctl_ficlonerange(2)
+_NO_REFLINK = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OVERLAYS_OWN = "trusted.overlay."
 
@@ -86,8 +89,7 @@ class _Copy:
         try:
             writing = os.open(name, _NEW_FILE, 0o600, dir_fd=self._target.here)
             try:
-                while os.sendfile(writing, reading, None, _PIECE):
-                    pass
+                _copy_content(reading, writing)
                 _copy_attributes(reading, writing)
             finally:
                 os.close(writing)
@@ -105,6 +107,24 @@ class _Copy:
         if not stat.S_ISLNK(found.st_mode):
             os.chmod(name, stat.S_IMODE(found.st_mode), dir_fd=here)
         os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=here, follow_symlinks=False)
+
+
+def _copy_content(reading: int, writing: int) -> None:
+    """Share the blocks where the file system can (reflink), else let the kernel copy."""
+    try:
+        fcntl.ioctl(writing, _FICLONE, reading)
+        return
+    except OSError as error:
+        if error.errno not in _NO_REFLINK:
+            raise
+    try:
+        while os.copy_file_range(reading, writing, _PIECE):
+            pass
+    except OSError as error:
+        if error.errno not in _NO_REFLINK:
+            raise
+        while os.sendfile(writing, reading, None, _PIECE):  # from one kind of file system to another
+            pass
 
 
 def _copy_attributes(source: int, target: int) -> None:
