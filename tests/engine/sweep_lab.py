@@ -25,6 +25,7 @@ from wherry.errors import WherryError
 from wherry.linux import steps
 from wherry.linux.mountinfo import mounts
 from wherry.linux.netlink import remove_link
+from wherry.model.commits import CommitSpec
 from wherry.model.configs import Config, HostConfig, PortBinding
 from wherry.model.containers import ContainerSpec
 from wherry.model.execs import ExecSpec
@@ -89,6 +90,31 @@ async def keep_saved(engine: Engine) -> None:
     saved = b"".join([data async for data in await engine.images.save(["fresh"])])
     (engine_root(engine) / "saved.tar.gz").write_bytes(gzip.compress(saved, 1))
     await engine.images.remove("fresh")
+
+
+async def copy_out(engine: Engine) -> None:
+    """Of a container that does not run, with a volume that must be mounted for it."""
+    stat, pieces = await engine.archives.get("one", "/bin")
+    found = b"".join([data async for data in pieces])
+    assert (stat.name, found[-1024:]) == ("bin", bytes(1024))
+
+
+async def copy_in(engine: Engine) -> None:
+    await engine.archives.put("one", "/", stream(busybox()), keep_kinds=False, copy_owner=False)
+
+
+async def export(engine: Engine) -> None:
+    assert b"".join([data async for data in engine.archives.export("one")]).endswith(bytes(1024))
+
+
+async def changed(engine: Engine) -> None:
+    await engine.containers.create(spec("one"))
+    await copy_in(engine)
+
+
+async def commit(engine: Engine) -> None:
+    """The image stays when the container is removed."""
+    await engine.commit("one", CommitSpec(repository="fresh"))
 
 
 def engine_root(engine: Engine) -> Path:
@@ -182,6 +208,10 @@ SCENARIOS: dict[str, Scenario] = {
     "image-save": Scenario(save),
     "image-import-twice": Scenario(load_twice),
     "image-load": Scenario(reload, keep_saved),
+    "copy-out": Scenario(copy_out, mounted),
+    "copy-in": Scenario(copy_in, mounted),
+    "container-export": Scenario(export, mounted),
+    "container-commit": Scenario(commit, changed),
     "image-remove": Scenario(lambda e: e.images.remove("fresh"), lambda e: load(e, "fresh", "more")),
     "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
     "container-start": Scenario(lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one"))),
@@ -250,7 +280,7 @@ class Lab:
         engine, data = self.engine, self.root / "data"
         containers = {c.id for c in engine.containers.list()}
         running = {c.id for c in engine.containers.list() if c.running}
-        wanted = {i.image.chain_ids[-1][7:] for i in engine.images.list()} | containers
+        wanted = {chain[7:] for i in engine.images.list() for chain in i.image.chain_ids} | containers
         hook = (await engine.drivers.get(NetworkDriver, "bridge")).hook
         pairs: list[tuple[str, set[str], set[str]]] = [
             ("snapshots", {s.key for s in engine._storage.hook.list_snapshots()}, wanted),
