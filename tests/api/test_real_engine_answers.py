@@ -76,6 +76,15 @@ def more_requests(walk: Walk) -> None:
     """What dockerd was not asked when its answers were recorded."""
     walk.ask("GET", "/wherry/plugins")
     walk.ask("GET", "/system/df")
+    walk.ask("HEAD", "/containers/full/archive?path=/bin")
+    walk.ask("PUT", "/containers/full/archive?path=/", walk.ask("GET", "/containers/full/archive?path=/bin"))
+    walk.ask("GET", "/containers/full/export")
+    walk.ask("GET", "/containers/full/changes")
+    walk.ask("POST", "/commit?container=full&repo=made")
+    walk.ask("GET", "/images/get?names=made&names=busybox")
+    walk.ask("GET", "/images/made/get")
+    walk.ask("GET", "/images/made/history")
+    walk.ask("DELETE", "/images/made")
     assert walk.ask("GET", "/wherry/check") == walk.ask("POST", "/wherry/repair") == []
     assert walk.ask("GET", "/v1.41/openapi.json") == walk.ask("GET", "/openapi.json") == document()
     walk.ask("POST", "/containers/create?name=other", requests.SPECS["plain"])

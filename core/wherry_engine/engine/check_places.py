@@ -40,7 +40,7 @@ class Places:
     def look(self, view: View) -> list[Fault]:
         """What is wrong in them."""
         parts = (self._mounts, self._mount_points, self._run_files, self._cgroups, self._container_folders)
-        return [fault for part in (*parts, self._blobs, self._descriptors) for fault in part(view)]
+        return [fault for part in (*parts, self._blobs, self._layer_records, self._descriptors) for fault in part(view)]
 
     # --- mounts and where they are made ---
 
@@ -156,6 +156,16 @@ class Places:
             path = images / "tmp" / name
             text = "what was received of an archive that is not being loaded any more"
             yield self._leftover("file", str(path), text, "remove it", partial(remove_tree, path), name)
+
+    def _layer_records(self, view: View) -> Iterator[Fault]:
+        folder = self.folders.data_root / "images" / "layers"
+        found = _names(folder)
+        for name in found - view.layers:
+            text, path = "the record of a layer that is not here", folder / name
+            yield self._leftover("record", str(path), text, "remove it", partial(remove_tree, path), name)
+        for name in view.layers - found:
+            text = "a layer has lost the record of its archive, without which it can be used but not saved"
+            yield fault("record", str(folder / name), text, "remove the image and load it again", subject=name)
 
     def _descriptors(self, _view: View) -> Iterator[Fault]:
         roots = (f"{self.folders.data_root}/", f"{self.folders.exec_root}/")

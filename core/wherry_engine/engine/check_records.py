@@ -13,7 +13,7 @@ from wherry_engine.engine.check_view import View, touched
 from wherry_engine.engine.containers import Containers
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.images import Images
-from wherry_engine.engine.layers import snapshot_name
+from wherry_engine.engine.layer_names import snapshot_name
 from wherry_engine.engine.volumes import Volumes
 from wherry_engine.journal.journal import Journal
 

@@ -73,13 +73,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 ALIASES: dict[str, str] = {
     **{
         verb: f"container {verb}"
-        for verb in ["attach", "create", "exec", "kill", "logs", "restart", "rm", "run", "start", "stop", "wait"]
         for verb in [
             "attach",
             "commit",
             "cp",
             "create",
             "diff",
+            "exec",
             "export",
             "kill",
             "logs",

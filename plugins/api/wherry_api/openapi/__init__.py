@@ -11,8 +11,18 @@ from typing import Any
 import yaml
 
 METHODS = ("get", "head", "post", "put", "delete")
-PATHS = ("system", "containers", "execs", "images", "networks", "volumes", "plugins", "swarm", "wherry")
-PATHS = ("system", "containers", "container_files", "images", "networks", "volumes", "plugins", "swarm")
+PATHS = (
+    "system",
+    "containers",
+    "container_files",
+    "execs",
+    "images",
+    "networks",
+    "volumes",
+    "plugins",
+    "swarm",
+    "wherry",
+)
 SCHEMAS = (
     "common",
     "system",
