@@ -42,15 +42,11 @@ from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.execs import Execs
-from wherry_engine.engine.image_add import Importer
 from wherry_engine.engine.image_book import ImageBook
 from wherry_engine.engine.image_platform import Platform
-from wherry_engine.engine.image_remove import Remover
-from wherry_engine.engine.image_save import Saver
-from wherry_engine.engine.images import Images
+from wherry_engine.engine.images import Images, make_images
 from wherry_engine.engine.info import architecture, engine_info, version_info
 from wherry_engine.engine.layer_names import snapshot_name
-from wherry_engine.engine.layer_tar import LayerTars
 from wherry_engine.engine.layers import Layers
 from wherry_engine.engine.memberships import Memberships
 from wherry_engine.engine.network_care import NetworkCare
@@ -175,7 +171,11 @@ class Engine:
             database=database, journal=journal, drivers=drivers, storage=storage, processes=self._processes,
             actors=actors, mounts=settings.data_root / "mounts", records=settings.data_root / "images" / "layers",
         )  # fmt: skip
-        self.images = self._images(ImageBook(database, events, book.image_users), layers)
+        self.images = make_images(
+            book=ImageBook(database, events, book.image_users), journal=journal, layers=layers, drivers=drivers,
+            storage=storage, processes=self._processes, data_root=settings.data_root,
+            platform=Platform("linux", architecture()),
+        )  # fmt: skip
         self.networks = Networks(
             database=database, journal=journal, drivers=drivers, events=events, actors=actors,
             book=book,
@@ -233,19 +233,6 @@ class Engine:
         views = Views(book=book, journal=journal, actors=actors, parts=parts, launcher=launcher)
         self.archives = Archives(book=book, parts=parts, views=views)
         self._committer = Committer(book=book, archives=self.archives, images=self.images)
-
-    def _images(self, book: ImageBook, layers: Layers) -> Images:
-        root, journal = self._settings.data_root, self._journal
-        importer = Importer(
-            book=book, journal=journal, layers=layers, root=root / "images", platform=Platform("linux", architecture())
-        )
-        tars = LayerTars(
-            layers=layers, journal=journal, drivers=self.drivers, storage=self._storage, processes=self._processes,
-            mounts=root / "mounts",
-        )  # fmt: skip
-        saver = Saver(book=book, layers=layers, tars=tars, importer=importer)
-        remover = Remover(book=book, journal=journal, layers=layers, importer=importer)
-        return Images(book=book, layers=layers, importer=importer, saver=saver, remover=remover)
 
     @property
     def exec_root(self) -> Path:

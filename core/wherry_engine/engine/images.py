@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from wherry.errors import Invalid
 from wherry.model.images import Image, ImageProgress, ImageRecord, Pruned, Removal
+from wherry.spec.storage import StorageDriver
+from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.filters import Filters
 from wherry_engine.engine.image_add import Importer
 from wherry_engine.engine.image_book import ImageBook, named
 from wherry_engine.engine.image_platform import Platform
 from wherry_engine.engine.image_remove import Remover
 from wherry_engine.engine.image_save import Saver
+from wherry_engine.engine.layer_tar import LayerTars
 from wherry_engine.engine.layers import Layers
+from wherry_engine.engine.processes import Processes
+from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.load import Driver
 from wherry_engine.state.table import Table
 
 
@@ -105,3 +112,18 @@ class Images:
     async def prune(self, filters: Filters) -> Pruned:
         """Remove the images that no container uses and the filters let through."""
         return await self._remover.prune(filters)
+
+
+def make_images(
+    *, book: ImageBook, journal: Journal, layers: Layers, drivers: Drivers, storage: Driver[StorageDriver],
+    processes: Processes, data_root: Path, platform: Platform,
+) -> Images:  # fmt: skip
+    """The images below a data root, with all who work on them."""
+    importer = Importer(book=book, journal=journal, layers=layers, root=data_root / "images", platform=platform)
+    tars = LayerTars(
+        layers=layers, journal=journal, drivers=drivers, storage=storage, processes=processes,
+        mounts=data_root / "mounts",
+    )  # fmt: skip
+    saver = Saver(book=book, layers=layers, tars=tars, importer=importer)
+    remover = Remover(book=book, journal=journal, layers=layers, importer=importer)
+    return Images(book=book, layers=layers, importer=importer, saver=saver, remover=remover)
