@@ -57,7 +57,7 @@ class Views:
             for point in container.mounts
             if point.type != "tmpfs"
         ]
-        own = [(each.source, each.destination, True) for each in own_mounts(folders.files(container.id), taken)]
+        own = [(each.source, each.destination, True) for each in own_mounts(folders.files(container), taken)]
         return {
             "rootfs": rootfs,
             "mounts": [(each.type, each.source, each.options) for each in mounts],
