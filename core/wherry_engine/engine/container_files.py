@@ -158,7 +158,7 @@ def own_mounts(files: HostFiles, taken: Sequence[str]) -> list[BundleMount]:
         (files.hosts, "/etc/hosts"),
     )
     return [
-        BundleMount(source=source, destination=destination, options=("rbind", "rprivate"))
+        BundleMount(source=source, destination=destination, options=("bind", "rprivate"))
         for source, destination in pairs
         if destination not in taken
     ]

@@ -32,6 +32,7 @@ from wherry_engine.engine.start_errors import start_error
 from wherry_engine.engine.together import together
 from wherry_engine.engine.volumes import Volumes
 from wherry_engine.loader.load import Driver
+from wherry_engine.state.codec import from_data
 from wherry_engine.work import Pool
 
 BIND_DEADLINE = 15.0
@@ -121,21 +122,22 @@ class Launcher:
     async def _mounts(self, container: Container) -> list[BundleMount]:
         made = []
         for point in container.mounts:
-            source = await self._source(container, point)
+            source, binding = await self._source(container, point)
             if source:
-                options = ("rbind", point.propagation or "rprivate", "rw" if point.writable else "ro")
+                options = (binding, point.propagation or "rprivate", "rw" if point.writable else "ro")
                 made.append(BundleMount(source=source, destination=point.destination, options=options))
         return made
 
-    async def _source(self, container: Container, point: MountPoint) -> str:
+    async def _source(self, container: Container, point: MountPoint) -> tuple[str, str]:
+        """What a mount point shows, and how it is bound: crun fails to make what is below a file read-only."""
         if point.type == "volume":
             path = await self._parts.volumes.attach(point.name, container.id)
-            return f"{path}/{point.subpath}" if point.subpath else path
+            return (f"{path}/{point.subpath}" if point.subpath else path), "rbind"
         if point.type == "bind":
             arguments = {"path": point.source, "create": bool(container.host.binds)}
-            await self._parts.processes.job("ensure_bind", arguments, deadline=BIND_DEADLINE)
-            return point.source
-        return ""
+            found = await self._parts.processes.job("ensure_bind", arguments, deadline=BIND_DEADLINE)
+            return point.source, "rbind" if from_data(found, dict[str, str])["kind"] == "dir" else "bind"
+        return "", ""
 
     def _seen(self, container: Container, planned: Mapping[str, EndpointRecord]) -> Seen:
         """What the container will see of others. Raises `Conflict` if one that it needs does not run."""
