@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from scripts.bench.engines import Subject
 
@@ -96,6 +99,41 @@ def endings(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
     yield interleave("rm -f, running", "ms", subjects, rounds, remove)
 
 
+def execs(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
+    """`exec true` in a running container: the whole command, and through the API alone."""
+    names = {subject.name: subject.run("run", "-d", IMAGE, *IDLE) for subject in subjects}
+    yield interleave("exec true", "ms", subjects, rounds, lambda s: s.timed("exec", names[s.name], "true"))
+    yield interleave(
+        "exec true, through the API", "ms", subjects, rounds, lambda s: execute(s.host, names[s.name]), warm=3
+    )
+    for subject in subjects:
+        subject.run("rm", "-f", names[subject.name])
+
+
+def execute(host: str, container: str) -> float:
+    """Milliseconds from an exec's creation to its exit code, with one connection a request as clients do."""
+    begun = time.perf_counter()
+    made = call(host, "POST", f"/containers/{container}/exec", {"Cmd": ["true"], "AttachStdout": True})
+    call(host, "POST", f"/exec/{made['Id']}/start", {})
+    while call(host, "GET", f"/exec/{made['Id']}/json", None)["Running"]:
+        pass
+    return (time.perf_counter() - begun) * 1000
+
+
+def call(host: str, method: str, path: str, body: object) -> Any:
+    """The decoded answer; None for one that is no JSON."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(host.removeprefix("unix://"))
+        data = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    head_bytes, _, content = answer.partition(b"\r\n\r\n")
+    if b" 4" in head_bytes[:12] or b" 5" in head_bytes[:12]:
+        raise RuntimeError(f"{method} {path}: {content!r}")
+    return json.loads(content[content.find(b"{") : content.rfind(b"}") + 1]) if b"{" in content else None
+
+
 def memory(subjects: Sequence[Subject], _rounds: int) -> Iterable[Figure]:
     """Memory of the engine's processes, idle, with none and with fifty containers."""
     for count in (0, MANY):
@@ -115,5 +153,6 @@ MEASURES: Mapping[str, Callable[[Sequence[Subject], int], Iterable[Figure]]] = {
     "run": run,
     "parallel": parallel,
     "endings": endings,
+    "exec": execs,
     "memory": memory,
 }
