@@ -14,8 +14,8 @@ from tests.api.fake_execs import FakeExecs
 
 from wherry.errors import Conflict, Invalid, NotFound, NotModified
 from wherry.model.commits import CommitSpec
-from wherry.model.configs import Config, HostConfig
-from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, State
+from wherry.model.configs import Config, HostConfig, Resources, RestartPolicy
+from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, Pruned, State
 from wherry.model.findings import Finding
 from wherry.model.images import History, Image, ImageProgress, ImageRecord, Pruned, Removal
 from wherry.model.logs import LogQuery, Record
@@ -163,6 +163,36 @@ class FakeContainers:
             raise Conflict(f"cannot remove container {container.name}: container is running: stop it or force removal")
         self.calls.append(("remove", container.name, force, volumes, link))
         del self.all[container.id]
+
+    async def pause(self, ref: str) -> None:
+        """It stands still."""
+        self._change(ref, State(status="paused", pid=4711))
+
+    async def unpause(self, ref: str) -> None:
+        """It goes on."""
+        self._change(ref, State(status="running", pid=4711))
+
+    async def rename(self, ref: str, name: str) -> None:
+        """It has another name."""
+        container = self.get(ref)
+        self.all[container.id] = attrs.evolve(container, name=name)
+
+    async def update(self, ref: str, limits: Resources, policy: RestartPolicy | None) -> None:
+        """Noted."""
+        self.calls.append(("update", self.get(ref).name, limits, policy))
+
+    async def top(self, ref: str, arguments: str) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """One process."""
+        self.calls.append(("top", self.get(ref).name, arguments))
+        return ["PID", "CMD"], [["4711", "sleep 9"]]
+
+    async def prune(self, filters: Filters) -> Pruned:
+        """All that do not run."""
+        self.calls.append(("prune", filters))
+        ended = [id for id, container in self.all.items() if not container.running]
+        for id in ended:
+            del self.all[id]
+        return Pruned(removed=tuple(ended), space=10 * len(ended))
 
     def wait(self, ref: str, condition: str) -> Awaitable[ExitResult]:
         """Done when `end` is called."""

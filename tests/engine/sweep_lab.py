@@ -314,7 +314,7 @@ def _names(folder: Path) -> set[str]:
 async def settled(lab: Lab) -> list[str]:
     """The faults that stay: what runs in the background gets two seconds."""
     for _ in range(40):
-        await lab.engine._runner.settled()
+        await lab.engine._ends.settled()
         if not (faults := await lab.faults()):
             return []
         await asyncio.sleep(0.05)

@@ -22,12 +22,19 @@ def find(name: str) -> str | None:
 
 def output(argv: Sequence[str], *, seconds: float = 10.0) -> str:
     """What the program prints. Raises `Unavailable` if it fails, or takes longer than `seconds` and was killed."""
+    status, printed, complaint = attempt(argv, seconds=seconds)
+    if status:
+        raise Unavailable(f"{argv[0]} failed with status {status}: {complaint.strip()}")
+    return printed
+
+
+def attempt(argv: Sequence[str], *, seconds: float = 10.0) -> tuple[int, str, str]:
+    """(status, stdout, stderr) of the program. Raises `Unavailable` if it cannot be run or takes too long."""
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=True
-        )
-    except subprocess.CalledProcessError as error:
-        raise Unavailable(f"{argv[0]} failed with status {error.returncode}: {error.stderr.strip()}") from error
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
+            check=False,
+        )  # fmt: skip
     except (subprocess.TimeoutExpired, OSError) as error:
         raise Unavailable(f"{argv[0]} does not answer: {error}") from error
-    return done.stdout
+    return done.returncode, done.stdout, done.stderr

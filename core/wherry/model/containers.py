@@ -58,6 +58,11 @@ class State:
         """Docker counts a paused or restarting container as running."""
         return self.status in ("running", "paused", "restarting")
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process, and what it needs on the host."""
+        return self.status in ("running", "paused")
+
 
 @attrs.frozen(kw_only=True)
 class Container:
@@ -83,7 +88,7 @@ class Container:
 
     @property
     def running(self) -> bool:
-        """Whether it has a process."""
+        """Whether it has a process, or will have one again without being asked."""
         return self.state.running
 
 
@@ -101,3 +106,11 @@ class ExitResult:
 
     exit_code: int
     error: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Pruned:
+    """What a prune removed: ids, and the bytes that are free again."""
+
+    removed: tuple[str, ...]
+    space: int

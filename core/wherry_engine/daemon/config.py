@@ -64,6 +64,8 @@ class Config:
     tlscert: Path = CERTIFICATES / "cert.pem"
     tlskey: Path = CERTIFICATES / "key.pem"
     firewall_integration: bool = False
+    live_restore: bool = True
+    shutdown_timeout: int = 15  # s
     drivers: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # CONFIG of drivers, by "family/name"
     preferred: Mapping[str, str] = attrs.field(factory=dict)  # distribution that owns a name, by "family/name"
     trusted: tuple[str, ...] = ()  # distributions whose observers may run in the engine
@@ -107,6 +109,8 @@ KEYS: dict[str, tuple[str, type]] = {
     "tlscert": ("tlscert", str),
     "tlskey": ("tlskey", str),
     "firewall-integration": ("firewall_integration", bool),
+    "live-restore": ("live_restore", bool),
+    "shutdown-timeout": ("shutdown_timeout", int),
     "drivers": ("drivers", dict),
     "preferred-distributions": ("preferred", dict),
     "trusted-plugins": ("trusted", list),
@@ -154,6 +158,18 @@ def parser() -> argparse.ArgumentParser:
         text = f"Let containers {what} unless they say otherwise; may be given several times."
         add(flag, dest=field, metavar=metavar, action="append", help=text)
     add("--log-level", metavar="LEVEL", help=f"Log from this level on: {', '.join(LEVELS)} (default info).")
+    add(
+        "--live-restore",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="Let containers run on when the engine ends (default), or stop them.",
+    )
+    add(
+        "--shutdown-timeout",
+        metavar="SECONDS",
+        type=int,
+        help="Kill the containers that have not ended after so long, where they are stopped with the engine (default 15).",
+    )
     add("--debug", "-D", action="store_true", default=None, help="Log everything and show debugging facts in `info`.")
     add(
         "--tlsverify",

@@ -93,6 +93,8 @@ async def _run(config: Config) -> None:
         trusted=config.trusted,
         environment={name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ},
         debug=config.debug,
+        live_restore=config.live_restore,
+        shutdown_timeout=config.shutdown_timeout,
     )
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -108,8 +110,9 @@ async def _run(config: Config) -> None:
         notify("READY=1")
         await ending.wait()
         notify("STOPPING=1")
-        running = sum(container.running for container in engine.containers.list())
-        log.info("ending%s", f"; {running} containers go on running" if running else "")
+        running = sum(container.state.alive for container in engine.containers.list())
+        fate = "go on running" if config.live_restore else "are stopped"
+        log.info("ending%s", f"; {running} containers {fate}" if running else "")
     finally:
         await services.stop()
         await engine.stop()

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import attrs
+
 from wherry.errors import Conflict, Invalid, NotFound
-from wherry.model.containers import Container, ExitResult
+from wherry.model.containers import Container, ExitResult, State
 from wherry.model.networks import EndpointRecord
 from wherry_engine.engine.events import Events
 from wherry_engine.state.database import Database
@@ -70,19 +72,29 @@ class Book:
         return {c.id: (c, e) for c in self.table for e in c.networks.values() if e.network_id == network_id}
 
     @contextmanager
-    def creation(self, id: str, name: str, image_id: str) -> Iterator[None]:
-        """Reserve the name and keep the image while the container is being created. Raises `Conflict`."""
+    def reserved(self, name: str, id: str) -> Iterator[None]:
+        """Keep the name free of others while somebody is about to take it. Raises `Conflict`."""
         owner = self._names.get(name) or next((c.id for c in self.table if c.name == name), "")
         if owner:
             raise Conflict(
                 f'Conflict. The container name "/{name}" is already in use by container "{owner}". '
                 "You have to remove (or rename) that container to be able to reuse that name."
             )
-        self._names[name], self._creating[id] = id, image_id
+        self._names[name] = id
         try:
             yield
         finally:
-            del self._names[name], self._creating[id]
+            del self._names[name]
+
+    @contextmanager
+    def creation(self, id: str, name: str, image_id: str) -> Iterator[None]:
+        """Reserve the name and keep the image while the container is being created. Raises `Conflict`."""
+        with self.reserved(name, id):
+            self._creating[id] = image_id
+            try:
+                yield
+            finally:
+                del self._creating[id]
 
     # --- waiting ---
 
@@ -127,3 +139,9 @@ class Book:
     def emit_volume(self, action: str, container: Container, name: str, driver: str, **more: str) -> None:
         """A volume was mounted for a container, or unmounted."""
         self._events.emit("volume", action, name, {"container": container.id, "driver": driver, **more})
+
+
+def stopped(container: Container, state: State) -> Container:
+    """Without process, ports and addresses; the networks that it belongs to stay."""
+    networks = {n: EndpointRecord(network_id=r.network_id, spec=r.spec) for n, r in container.networks.items()}
+    return attrs.evolve(container, state=attrs.evolve(state, pid=0), networks=networks, ports=())

@@ -238,8 +238,6 @@ def warnings(image: Image, spec: ContainerSpec, host: HostConfig) -> list[str]:
     found = []
     if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
         found.append("Published ports are discarded when using host network mode")
-    if host.restart_policy.name not in ("", "no"):
-        found.append(f"The restart policy {host.restart_policy.name} is recorded; this version does not act on it yet")
     if spec.platform and spec.platform.split("/")[-1] not in (image.architecture, image.os):
         found.append(
             f"The requested image's platform ({image.os}/{image.architecture}) does not match the requested platform ({spec.platform})"

@@ -10,6 +10,7 @@ import attrs
 import orjson
 
 from wherry.errors import Conflict, Unsupported, WherryError
+from wherry.linux.cgroups import thaw
 from wherry.linux.files import remove_tree
 from wherry.linux.users import User, resolve_user
 from wherry.model.containers import Container, MountPoint
@@ -234,6 +235,8 @@ class Launcher:
         """Take away everything that a launch made, whatever part of it there is."""
         parts = self._parts
         _, runtime = await parts.runtimes.get(container.runtime)
+        if container.state.status == "paused":  # frozen processes do not end
+            await self._pool.run("container.end.thaw", lambda: thaw(f"{parts.cgroup_parent}/{container.id}"))
         await parts.processes.delete(container.id, runtime)
         await together(
             parts.endpoints.detach(container, records, parts.processes),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from wherry.errors import Invalid
-from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig
+from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig, RestartPolicy
 from wherry.model.containers import ContainerSpec
 from wherry_engine.engine import container_files, resolv_conf
 from wherry_engine.engine.bundle import check
@@ -181,16 +181,8 @@ def settle(spec: ContainerSpec, image: Config, container_id: str, log_driver: st
 
 def _faults(config: Config, host: HostConfig) -> list[str]:
     faults = []
-    policy = host.restart_policy
-    if policy.name not in ("", "no", "always", "unless-stopped", "on-failure"):
-        faults.append(
-            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
-        )
-    if policy.maximum_retry_count and policy.name != "on-failure":
-        faults.append("invalid restart policy: maximum retry count can only be used with 'on-failure'")
-    if policy.maximum_retry_count < 0:
-        faults.append("invalid restart policy: maximum retry count cannot be negative")
-    if host.auto_remove and policy.name not in ("", "no"):
+    faults += policy_faults(host.restart_policy)
+    if host.auto_remove and host.restart_policy.name not in ("", "no"):
         faults.append("can't create 'AutoRemove' container with restart policy")
     if config.working_dir and not config.working_dir.startswith("/"):
         faults.append(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
@@ -198,6 +190,19 @@ def _faults(config: Config, host: HostConfig) -> list[str]:
     if host.network_mode == "host" and config.mac_address:
         faults.append("conflicting options: mac-address and the network mode")
     return faults
+
+
+def policy_faults(policy: RestartPolicy) -> list[str]:
+    """What is wrong with a restart policy, in Docker's words."""
+    prefix = "invalid restart policy: "
+    if policy.name not in ("", "no", "always", "unless-stopped", "on-failure"):
+        return [f"{prefix}unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"]
+    if policy.name == "on-failure":
+        return [f"{prefix}maximum retry count cannot be negative"] if policy.maximum_retry_count < 0 else []
+    if policy.name and policy.maximum_retry_count:
+        negative = " and cannot be negative" if policy.maximum_retry_count < 0 else ""
+        return [f"{prefix}maximum retry count can only be used with 'on-failure'{negative}"]
+    return []
 
 
 def command(config: Config) -> tuple[str, tuple[str, ...]]:

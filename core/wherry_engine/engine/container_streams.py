@@ -46,7 +46,9 @@ class Streams:
         """Connect to the streams; an attach to a container that has not been started is connected at its start."""
         container = self._book.get(ref)
         if container.state.status == "paused":
-            raise Conflict(f"container {container.name} is paused: unpause the container before attach")
+            raise Conflict(f"container {ref} is paused, unpause the container before attach")
+        if container.state.status == "restarting":
+            raise Conflict(f"container {ref} is restarting, wait until the container is running")
         ours, theirs = socket.socketpair()
         waiting = _Waiting(theirs, stdin and container.config.open_stdin, stdout, stderr)
         if container.running:
@@ -95,6 +97,6 @@ class Streams:
     async def resize(self, ref: str, height: int, width: int) -> None:
         """Tell the container's terminal its size. Raises `Conflict` if it does not run."""
         container = self._book.get(ref)
-        if not container.running:
+        if not container.state.alive:
             raise Conflict(f"container {container.id} is not running")
         await self._processes.resize(container.id, height, width)

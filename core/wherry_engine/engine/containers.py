@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from wherry.model.containers import Container, ContainerSpec, Created, ExitResult
+from wherry.model.configs import Resources, RestartPolicy
+from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, Pruned
 from wherry.model.logs import LogQuery, Record
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_files import Folders, HostFiles
 from wherry_engine.engine.container_launch import Launcher
+from wherry_engine.engine.container_pause import Pauser
 from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.container_stop import Stopper
 from wherry_engine.engine.container_streams import Attached, Streams
+from wherry_engine.engine.container_update import Updater
+from wherry_engine.engine.container_verbs import Verbs
+from wherry_engine.engine.filters import Filters
 
 
 class Containers:
     """The engine's containers. A `ref` is an id, a unique beginning of one, or a name."""
 
     def __init__(
-        self, book: Book, creator: Creator, runner: Runner, streams: Streams, launcher: Launcher, folders: Folders
-    ) -> None:
-        self._book, self._creator, self._runner = book, creator, runner
+        self, *, book: Book, creator: Creator, runner: Runner, stopper: Stopper, pauser: Pauser, updater: Updater,
+        verbs: Verbs, streams: Streams, launcher: Launcher, folders: Folders,
+    ) -> None:  # fmt: skip
+        self._book, self._creator, self._runner, self._stopper = book, creator, runner, stopper
+        self._pauser, self._updater, self._verbs = pauser, updater, verbs
         self._streams, self._launcher, self._folders = streams, launcher, folders
 
     def list(self) -> Sequence[Container]:
@@ -42,20 +50,44 @@ class Containers:
 
     async def stop(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Let it end, by force after `timeout` s. Raises `NotModified` if it does not run."""
-        await self._runner.stop(ref, timeout, signal)
+        await self._stopper.stop(ref, timeout, signal)
 
     async def kill(self, ref: str, signal: str = "KILL") -> None:
         """Send it a signal. Raises `Conflict` if it does not run."""
-        await self._runner.kill(ref, signal)
+        await self._stopper.kill(ref, signal)
 
     async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Stop it if it runs, and start it."""
-        await self._runner.restart(ref, timeout, signal)
+        await self._stopper.restart(ref, timeout, signal)
 
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         """Remove it; `volumes` takes its anonymous volumes along."""
         del link  # links are recorded in the container alone
-        await self._runner.remove(ref, force=force, volumes=volumes)
+        await self._stopper.remove(ref, force=force, volumes=volumes)
+
+    async def pause(self, ref: str) -> None:
+        """Freeze it. Raises `Conflict` if it does not run."""
+        await self._pauser.pause(ref)
+
+    async def unpause(self, ref: str) -> None:
+        """Let it go on."""
+        await self._pauser.unpause(ref)
+
+    async def update(self, ref: str, limits: Resources, policy: RestartPolicy | None = None) -> None:
+        """Change those of its limits that are given, and its restart policy."""
+        await self._updater.update(ref, limits, policy)
+
+    async def rename(self, ref: str, name: str) -> None:
+        """Give it another name. Raises `Conflict` if that is taken."""
+        await self._verbs.rename(ref, name)
+
+    async def top(self, ref: str, arguments: str = "") -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """Its processes, as ps shows them: titles and rows."""
+        return await self._verbs.top(ref, arguments)
+
+    async def prune(self, filters: Filters) -> Pruned:
+        """Remove those that do not run and match."""
+        return await self._verbs.prune(filters)
 
     def wait(self, ref: str, condition: str = "not-running") -> asyncio.Future[ExitResult]:
         """Its end, counted from this call on."""

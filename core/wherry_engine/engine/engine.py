@@ -31,10 +31,15 @@ from wherry_engine.engine.container_archive import Archives
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_commit import Committer
 from wherry_engine.engine.container_create import Creator
+from wherry_engine.engine.container_ends import Ends
 from wherry_engine.engine.container_files import Folders
 from wherry_engine.engine.container_launch import Launcher, Parts
+from wherry_engine.engine.container_pause import Pauser
 from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.container_stop import Stopper
 from wherry_engine.engine.container_streams import Streams
+from wherry_engine.engine.container_update import Updater
+from wherry_engine.engine.container_verbs import Verbs
 from wherry_engine.engine.container_view import Views
 from wherry_engine.engine.containers import Containers
 from wherry_engine.engine.disk_usage import disk_usage
@@ -53,6 +58,7 @@ from wherry_engine.engine.network_care import NetworkCare
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes, ProcessExit
 from wherry_engine.engine.resolv_conf import ResolvConf
+from wherry_engine.engine.restarts import Restarts
 from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.engine.sandboxes import Sandboxes
 from wherry_engine.engine.volumes import Volumes
@@ -65,6 +71,8 @@ from wherry_engine.state.database import Change, Database
 from wherry_engine.work import Pool
 
 FOLDERS = ("containers", "mounts", "volume-mounts", "images/blobs/sha256", "images/layers", "images/tmp")
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # another one after each start of the host, see random(4)
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +93,8 @@ class Settings:
     environment: Mapping[str, str] = attrs.field(factory=dict)  # of the supervisor
     trusted: Sequence[str] = ()  # distributions whose observers may run in the engine
     debug: bool = False
+    live_restore: bool = True  # containers run on when the engine ends
+    shutdown_timeout: int = 15  # s that they get to end, where they do not
 
 
 class Engine:
@@ -111,6 +121,7 @@ class Engine:
         settings = self._settings
         self._make_roots()
         self._database = Database(settings.data_root / "wherry.db")
+        await self._notice_reboot()
         self._journal = Journal(self._database)
         self.instance = await self._instance()
         self._observers = await self._load_observers()
@@ -141,18 +152,30 @@ class Engine:
 
     def _make_roots(self) -> None:
         """Folders, and the data root as a mount of its own that is shared: mounts in it reach every namespace of ours."""
-        data, exec_root = self._settings.data_root, self._settings.exec_root
+        data = self._settings.data_root
         with step("engine.roots"):
-            for folder in (
-                data,
-                exec_root,
-                *(data / name for name in FOLDERS),
-                exec_root / "bundles",
-                exec_root / "netns",
-            ):
+            for folder in (data, *(data / name for name in FOLDERS), *self._exec_folders()):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o711)
             bind(str(data), str(data))
             make_shared(str(data))
+
+    def _exec_folders(self) -> tuple[Path, ...]:
+        root = self._settings.exec_root
+        return (root, root / "bundles", root / "netns")
+
+    async def _notice_reboot(self) -> None:
+        """What lies in the exec root was of another life of the host, if that was restarted since: begin it anew."""
+        boot = BOOT_ID.read_text().strip()
+        last = [decode(value, str) for _, value in self._database.load("boot")]
+        if last == [boot]:
+            return
+        if last:
+            log.warning("the host was restarted: what ran has ended, and restart policies apply")
+            with step("engine.reboot"):
+                remove_tree(self._settings.exec_root)
+                for folder in self._exec_folders():
+                    folder.mkdir(parents=True, mode=0o711)
+        await self._database.commit(Change("boot", "id", encode(boot)))
 
     async def _instance(self) -> str:
         """The id of this engine, the same for as long as its data root lives."""
@@ -203,13 +226,35 @@ class Engine:
         )
         launcher = Launcher(parts)
         streams = Streams(book, self._processes, folders)
+        restarts = self._restarts = Restarts()
         creator = Creator(
             book=book, journal=journal, parts=parts, launcher=launcher, images=self.images,
             networks=self.networks, log_driver=settings.log_driver,
         )  # fmt: skip
-        self._runner = Runner(
+        runner = Runner(
             book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator,
-            streams=streams, networks=self.networks,
+            streams=streams, networks=self.networks, restarts=restarts,
+        )  # fmt: skip
+        self._ends = Ends(
+            book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator, runner=runner,
+            restarts=restarts,
+        )  # fmt: skip
+        pauser = Pauser(book=book, journal=journal, actors=actors, cgroup_parent=self.cgroup_parent)
+        self._stopper = Stopper(
+            book=book, actors=actors, processes=self._processes, creator=creator, runner=runner, streams=streams,
+            pauser=pauser, restarts=restarts,
+        )  # fmt: skip
+        updater = Updater(
+            book=book, journal=journal, actors=actors, cgroup_parent=self.cgroup_parent,
+            cgroup_version=parts.cgroup_version,
+        )  # fmt: skip
+        verbs = Verbs(
+            book=book, actors=actors, events=events, processes=self._processes, launcher=launcher,
+            stopper=self._stopper, cgroup_parent=self.cgroup_parent,
+        )  # fmt: skip
+        self.containers = Containers(
+            book=book, creator=creator, runner=runner, stopper=self._stopper, pauser=pauser, updater=updater,
+            verbs=verbs, streams=streams, launcher=launcher, folders=folders,
         )  # fmt: skip
         self.memberships = Memberships(
             book=book, journal=journal, actors=actors, networks=self.networks, endpoints=self._endpoints,
@@ -218,7 +263,6 @@ class Engine:
         self._care = NetworkCare(
             drivers=drivers, networks=self.networks, endpoints=self._endpoints, book=book, actors=actors
         )
-        self.containers = Containers(book, creator, self._runner, streams, launcher, folders)
         self.execs = Execs(book, self._runtimes, folders, self._processes.execs)
         self._records = Records(
             self.containers, self.images, self.volumes, journal, self._endpoints,
@@ -253,7 +297,7 @@ class Engine:
         return image.size if image else 0
 
     def _on_exit(self, exit: ProcessExit) -> None:
-        self._runner.on_exit(exit)
+        self._ends.on_exit(exit)
 
     async def _recover(self) -> None:
         """What was unfinished is undone or finished; what runs goes on; rules and links are as recorded."""
@@ -262,7 +306,7 @@ class Engine:
         recovered = await self._journal.recover()
         await self.networks.start(self._settings.bip, await self._records.endpoint_states())
         await self.broadcasts.sandboxes(self._endpoints.sandboxes_of(self.containers.list()))
-        await self._runner.adopt()
+        await self._ends.adopt()
         self.execs.adopt()
         await self._care.start()
         await self._runtimes.default()
@@ -271,11 +315,14 @@ class Engine:
 
     async def stop(self) -> None:
         """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root."""
-        await self._runner.settled()
+        await self._restarts.close()
+        if not self._settings.live_restore:
+            await self._stopper.stop_all(self._settings.shutdown_timeout)
+        await self._ends.settled()
         self.execs.close()
         await self._care.stop()
         self.events.close()
-        if any(container.running for container in self.containers.list()):
+        if any(container.state.alive for container in self.containers.list()):
             await self._processes.close()
             self._database.close()
             return
@@ -312,6 +359,7 @@ class Engine:
                 *self._care.warnings,
             ),
             debug=settings.debug,
+            live_restore=settings.live_restore,
         )
 
     async def plugins(self) -> Sequence[PluginRow]:

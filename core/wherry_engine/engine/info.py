@@ -57,6 +57,7 @@ def engine_info(
     *, instance: str, root: Path, storage_driver: str, storage_status: tuple[tuple[str, str], ...], log_driver: str,
     default_runtime: str, containers: Containers, images: Images, runtimes: Runtimes, faults: tuple[str, ...],
     debug: bool,
+    live_restore: bool,
 ) -> EngineInfo:  # fmt: skip
     """The engine and its host, now; `faults` of drivers are warned of. Reads only /proc, /sys and what is in memory."""
     limits, forwarding = _limits(), Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
@@ -91,6 +92,7 @@ def engine_info(
         init_binary=os.path.basename(installed_init()),
         warnings=tuple(f"WARNING: {text}" for text in (*_lacking(limits, forwarding), *faults)),
         debug=debug,
+        live_restore=live_restore,
     )
 
 

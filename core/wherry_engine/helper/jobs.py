@@ -9,7 +9,7 @@ from typing import Any
 
 from wherry.errors import Invalid, NotFound
 from wherry.linux.steps import step
-from wherry_engine.helper import archive, mounting, tree
+from wherry_engine.helper import archive, listing, mounting, tree
 
 Job = Callable[[Mapping[str, Any], Sequence[int]], object]
 """A function of arguments (from JSON) and descriptors; its result must be fit for JSON, its errors are WherryError or OSError."""
@@ -45,5 +45,6 @@ JOBS: dict[str, Job] = {
     "extract_layer": tree.extract_layer,
     "join_layer": tree.join_layer,
     "mount": mounting.mount,
+    "ps": listing.ps,
     "usage": tree.usage,
 }

@@ -6,6 +6,7 @@ from wherry_api.router import Route
 from wherry_api.routes import (
     container_files,
     container_streams,
+    container_verbs,
     containers,
     events,
     execs,
@@ -25,6 +26,7 @@ ROUTES: tuple[Route, ...] = (
     *container_streams.ROUTES,
     *execs.ROUTES,
     *container_files.ROUTES,
+    *container_verbs.ROUTES,
     *images.ROUTES,
     *networks.ROUTES,
     *volumes.ROUTES,

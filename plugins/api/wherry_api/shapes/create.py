@@ -14,6 +14,7 @@ from wherry.model.configs import (
     LogConfig,
     MountRequest,
     PortBinding,
+    Resources,
     RestartPolicy,
     TmpfsOptions,
     VolumeOptions,
@@ -151,9 +152,7 @@ def read_host_config(host: Fields) -> HostConfig:
         log_config=LogConfig(type=logging.text("Type"), config=logging.text_map("Config")),
         network_mode=host.text("NetworkMode"),
         port_bindings=_bindings(host),
-        restart_policy=RestartPolicy(
-            name=restart.text("Name") or "no", maximum_retry_count=restart.integer("MaximumRetryCount")
-        ),
+        restart_policy=read_policy(restart),
         auto_remove=host.boolean("AutoRemove"),
         volume_driver=host.text("VolumeDriver"),
         volumes_from=host.maybe_texts("VolumesFrom"),
@@ -189,6 +188,19 @@ def read_host_config(host: Fields) -> HostConfig:
         masked_paths=host.maybe_texts("MaskedPaths"),
         readonly_paths=host.maybe_texts("ReadonlyPaths"),
     )
+
+
+def read_policy(fields: Fields) -> RestartPolicy:
+    """A restart policy."""
+    return RestartPolicy(name=fields.text("Name") or "no", maximum_retry_count=fields.integer("MaximumRetryCount"))
+
+
+def read_update(body: Fields) -> tuple[Resources, RestartPolicy | None]:
+    """Limits to change, and the restart policy if it is to change. Raises `Invalid`."""
+    limits, policy = read_resources(body), body.section("RestartPolicy")
+    found = read_policy(policy) if policy.text("Name") else None
+    body.check()
+    return limits, found
 
 
 def _bindings(host: Fields) -> Mapping[str, tuple[PortBinding, ...]]:

@@ -1,0 +1,124 @@
+"""How containers end: an exit is recorded once, what belonged to the process is taken away, and its policy decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from wherry.model.containers import Container, ExitResult, State
+from wherry_engine.engine.actors import Actors
+from wherry_engine.engine.container_book import Book, stopped
+from wherry_engine.engine.container_create import Creator
+from wherry_engine.engine.container_launch import Launcher, Parts
+from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.processes import ProcessExit
+from wherry_engine.engine.restarts import Restarts, wants_start
+from wherry_engine.journal.journal import Journal
+from wherry_engine.state.database import Change
+
+_LOST = "the container's process ended while nobody could see it, as at a restart of the host"
+
+log = logging.getLogger(__name__)
+
+
+class Ends:
+    """Records the ends of containers."""
+
+    def __init__(
+        self, *, book: Book, journal: Journal, actors: Actors, parts: Parts, launcher: Launcher, creator: Creator,
+        runner: Runner, restarts: Restarts,
+    ) -> None:  # fmt: skip
+        self._book, self._journal, self._actors, self._parts = book, journal, actors, parts
+        self._launcher, self._creator, self._runner, self._restarts = launcher, creator, runner, restarts
+        self._tasks: set[asyncio.Task[None]] = set()
+        journal.register("container.end", self._finish_end)
+
+    def on_exit(self, exit: ProcessExit) -> None:
+        """A container's process has ended; called once for each end, also for those of an earlier engine's time."""
+        task = asyncio.create_task(self._end(exit), name=f"end of {exit.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, exit: ProcessExit) -> None:
+        async with self._actors.turn(f"container/{exit.id}", "end"):
+            container = self._book.table.get(exit.id)
+            if container is None or not container.state.alive:
+                return  # a start that failed has undone itself
+            restart = self._restarts.wanted(container, exit.status)
+            remove = container.host.auto_remove and not restart and exit.id not in self._restarts.replaced
+            try:
+                await self._journal.forward(
+                    "container.end", exit.id, sync=False, exit=attrs.asdict(exit), restart=restart, remove=remove
+                )
+            except Exception:
+                log.exception(
+                    "the end of container %s could not be recorded; the next start of the engine does it", exit.id
+                )
+                return
+            ran = max(0.0, (exit.at_ns - container.state.started_ns) / 1e9)
+            self._tell(container, exit, int(ran))
+            if restart:
+                self._restarts.schedule(exit.id, ran, self._runner.start_again)
+
+    def _tell(self, container: Container, exit: ProcessExit, seconds: int) -> None:
+        self._runner.emit_networks("disconnect", container)
+        self._book.emit("die", container, exitCode=str(exit.status), execDuration=str(seconds))
+        removed = self._book.table.get(exit.id) is None
+        if removed:
+            self._book.emit("destroy", container)
+        self._book.ended(exit.id, ExitResult(exit_code=exit.status, error=exit.error), removed=removed)
+        if exit.oom_killed:
+            self._book.emit("oom", container)
+
+    async def _finish_end(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
+        container, exit = self._book.table.get(id), ProcessExit(**data["exit"])
+        if container is None or not container.state.alive:
+            return ()
+        await self._launcher.teardown(container, container.networks)
+        if data["remove"]:
+            return await self._creator.erase(container, volumes=True)
+        state = State(
+            status="restarting" if data["restart"] else "exited",
+            exit_code=exit.status,
+            error=exit.error,
+            oom_killed=exit.oom_killed,
+            started_ns=container.state.started_ns,
+            finished_ns=exit.at_ns,
+        )
+        count = container.restart_count + 1 if data["restart"] else container.restart_count
+        return (self._book.table.put(attrs.evolve(stopped(container, state), restart_count=count)),)
+
+    async def adopt(self) -> None:
+        """At the engine's start, after the journal: what ran goes on running or has ended meanwhile; policies apply."""
+        known = {info.id: info for info in await self._parts.processes.list()}
+        for container in tuple(self._book.table):
+            if container.state.alive:
+                self._adopt_running(container)
+                info = known.get(container.id)
+                if info is None:
+                    self.on_exit(ProcessExit(container.id, 255, time.time_ns(), False, _LOST))
+                elif info.exit is not None:
+                    self.on_exit(info.exit)
+            elif container.state.status == "restarting":
+                self._restarts.schedule(container.id, 0.0, self._runner.start_again)
+            elif container.host.auto_remove and container.state.started_ns:  # a restart by hand came no further
+                await self._creator.remove(container, volumes=True)
+            elif wants_start(container):
+                self._restarts.start_soon(container.id, self._runner.start)
+        await self.settled()
+
+    def _adopt_running(self, container: Container) -> None:
+        self._parts.endpoints.adopt(container)
+        for point in container.mounts:
+            if point.type == "volume":
+                self._parts.volumes.adopt(point.name, container.id)
+
+    async def settled(self) -> None:
+        """Wait for the ends that are being recorded."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)

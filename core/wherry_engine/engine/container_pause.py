@@ -1,0 +1,86 @@
+"""Pausing containers: their control group is frozen, which is quick and which no process notices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from wherry.errors import Conflict, Failed
+from wherry.linux import cgroups
+from wherry.model.containers import Container, Status
+from wherry_engine.engine.actors import Actors
+from wherry_engine.engine.container_book import Book
+from wherry_engine.journal.journal import Journal
+from wherry_engine.state.database import Change
+from wherry_engine.work import Pool
+
+
+class Pauser:
+    """Pauses containers and lets them go on. Frozen processes die with the host, and so nothing here is synced."""
+
+    def __init__(self, *, book: Book, journal: Journal, actors: Actors, cgroup_parent: str) -> None:
+        self._book, self._journal, self._actors, self._parent = book, journal, actors, cgroup_parent
+        self._pool = Pool("freezer", 4)
+        journal.register("container.pause", self._undo)
+        journal.register("container.unpause", self._undo)
+
+    async def pause(self, ref: str) -> None:
+        """Freeze the container. Raises `Conflict` if it does not run or is paused already."""
+        id = self._book.get(ref).id
+        async with self._actors.turn(f"container/{id}", "pause"):
+            container = self._book.get(id)
+            if container.state.status == "paused":
+                raise Conflict(f"container {id} is already paused")
+            check_running(container)
+            async with self._journal.operation("container.pause", id, sync=False) as operation:
+                try:
+                    await self._pool.run("container.pause.freeze", lambda: cgroups.freeze(self._group(id)))
+                except OSError as error:
+                    raise Failed(f"cannot pause container {id}: {error}") from error
+                await operation.commit(self._with_status(container, "paused"), sync=False)
+            self._book.emit("pause", container)
+
+    async def unpause(self, ref: str) -> None:
+        """Let the container go on. Raises `Failed` if it is not paused, as Docker does."""
+        id = self._book.get(ref).id
+        if not await self.wake(id):
+            raise Failed(f"container {id} is not paused")
+
+    async def wake(self, id: str) -> bool:
+        """Let the container go on; False if it is not paused."""
+        async with self._actors.turn(f"container/{id}", "unpause"):
+            container = self._book.table.get(id)
+            if container is None or container.state.status != "paused":
+                return False
+            async with self._journal.operation("container.unpause", id, sync=False) as operation:
+                try:
+                    await self._pool.run("container.unpause.thaw", lambda: cgroups.thaw(self._group(id)))
+                except OSError as error:
+                    raise Failed(f"cannot unpause container {id}: {error}") from error
+                await operation.commit(self._with_status(container, "running"), sync=False)
+            self._book.emit("unpause", container)
+            return True
+
+    async def _undo(self, id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
+        """The control group is again as the record says."""
+        container = self._book.table.get(id)
+        if container is not None and container.state.alive:
+            act = cgroups.freeze if container.state.status == "paused" else cgroups.thaw
+            await self._pool.run("container.pause.undo", lambda: act(self._group(id)))
+        return ()
+
+    def _group(self, id: str) -> str:
+        return f"{self._parent}/{id}"
+
+    def _with_status(self, container: Container, status: Status) -> Change:
+        return self._book.table.put(attrs.evolve(container, state=attrs.evolve(container.state, status=status)))
+
+
+def check_running(container: Container) -> None:
+    """Raises `Conflict` in Docker's words if the container has no process."""
+    if container.state.status == "restarting":
+        raise Conflict(f"container {container.id} is restarting, wait until the container is running")
+    if not container.state.alive:
+        raise Conflict(f"container {container.id} is not running")
