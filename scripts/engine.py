@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wherry.linux import cgroups
 from wherry.testing import kernel, tasks
 from wherry.testing.ledger import Ledger
 
@@ -160,9 +161,18 @@ class Engine:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
         for process in tasks.descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 os.kill(process.pid, signal.SIGKILL)
+                thaw(process.pid)
         self._process.wait(5)
+
+
+def thaw(pid: int) -> None:
+    """Let a process of a paused container take notice of its signals."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, group = line.split(":", 2)
+        if CGROUP.search(group) and controllers in ("freezer", ""):
+            cgroups.thaw(group)
 
 
 def sweep(before: Ledger, after: Ledger) -> None:

@@ -26,13 +26,14 @@ from wherry.linux import steps
 from wherry.linux.mountinfo import mounts
 from wherry.linux.netlink import remove_link
 from wherry.model.commits import CommitSpec
-from wherry.model.configs import Config, HostConfig, PortBinding
+from wherry.model.configs import Config, HostConfig, PortBinding, Resources
 from wherry.model.containers import ContainerSpec
 from wherry.model.execs import ExecSpec
 from wherry.model.networks import EndpointSpec, NetworkSpec
 from wherry.model.volumes import VolumeSpec
 from wherry.spec.network import NetworkDriver
 from wherry_engine.engine.engine import Engine, Settings
+from wherry_engine.engine.filters import Filters
 from wherry_network.resolver.service import ResolverService
 
 Act = Callable[[Engine], Awaitable[Any]]
@@ -181,6 +182,11 @@ async def mended(engine: Engine) -> None:
         await asyncio.sleep(0.05)
 
 
+async def paused(engine: Engine) -> None:
+    await run(engine, "one")
+    await engine.containers.pause("one")
+
+
 async def nothing(engine: Engine) -> None:
     del engine
 
@@ -221,6 +227,15 @@ SCENARIOS: dict[str, Scenario] = {
     "container-remove": Scenario(
         lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
     ),
+    "container-pause": Scenario(lambda e: e.containers.pause("one"), lambda e: run(e, "one")),
+    "container-unpause": Scenario(lambda e: e.containers.unpause("one"), paused),
+    "container-kill-paused": Scenario(lambda e: e.containers.kill("one"), paused),
+    "container-update": Scenario(
+        lambda e: e.containers.update("one", Resources(pids_limit=50)), lambda e: run(e, "one")
+    ),
+    "container-top": Scenario(lambda e: e.containers.top("one"), lambda e: run(e, "one")),
+    "container-rename": Scenario(lambda e: e.containers.rename("one", "two"), lambda e: e.containers.create(spec("one"))),
+    "container-prune": Scenario(lambda e: e.containers.prune(Filters()), lambda e: e.containers.create(spec("one"))),
     "container-size": Scenario(lambda e: e.containers.size("one"), lambda e: e.containers.create(spec("one"))),
     "engine-info": Scenario(lambda e: e.info()),
     "engine-warm": Scenario(lambda e: e.ping_hint()),

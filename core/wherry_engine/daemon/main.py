@@ -106,6 +106,7 @@ async def _run(config: Config) -> None:
     await engine.start()
     try:
         await services.start(config)
+        engine.answers()
         log.info("ready on %s", ", ".join(config.hosts))
         notify("READY=1")
         await ending.wait()

@@ -131,7 +131,7 @@ class Places:
                 text = f"container {container.name} has lost its folder, and with it its log"
                 act = partial(path.mkdir, mode=0o710)
                 yield self._leftover("folder", str(path), text, "make it again, empty", act, id)
-            elif container.running and container.log_driver == "json-file" and not self.folders.log(id).exists():
+            elif container.state.alive and container.log_driver == "json-file" and not self.folders.log(id).exists():
                 text = f"running container {container.name} has lost its log file; what it says is lost too"
                 yield fault("log", str(self.folders.log(id)), text, RESTART, subject=id)
 

@@ -43,7 +43,7 @@ class Records:
 
     async def endpoint_states(self) -> Sequence[tuple[str, EndpointState]]:
         """The endpoints of the containers that run, with their networks' ids."""
-        running = [container for container in self._containers.list() if container.running]
+        running = [container for container in self._containers.list() if container.state.alive]
         return [state for container in running for state in await self._endpoints.state(container)]
 
     def volume_drivers(self) -> Sequence[str]:

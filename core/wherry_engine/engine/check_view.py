@@ -26,12 +26,12 @@ class View:
     @property
     def running(self) -> frozenset[str]:
         """The containers that have a process."""
-        return frozenset(container.id for container in self.containers.values() if container.running)
+        return frozenset(container.id for container in self.containers.values() if container.state.alive)
 
     @property
     def attached(self) -> frozenset[str]:
         """The volumes that running containers use."""
-        running = (c for c in self.containers.values() if c.running)
+        running = (c for c in self.containers.values() if c.state.alive)
         return frozenset(point.name for c in running for point in c.mounts if point.type == "volume")
 
 

@@ -51,7 +51,7 @@ class Streams:
             raise Conflict(f"container {ref} is restarting, wait until the container is running")
         ours, theirs = socket.socketpair()
         waiting = _Waiting(theirs, stdin and container.config.open_stdin, stdout, stderr)
-        if container.running:
+        if container.state.alive:
             await self._connect(container.id, waiting)
         else:
             self._waiting.setdefault(container.id, []).append(waiting)

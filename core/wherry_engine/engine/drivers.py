@@ -44,6 +44,7 @@ class Drivers:
         self._places = places
         self._loaded: dict[tuple[str, str], Driver[Any]] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
+        self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._failures: dict[tuple[str, str], DriverState] = {}
         self._late: dict[
             tuple[str, str], dict[asyncio.Future[Any], str]
@@ -53,18 +54,23 @@ class Drivers:
         """The driver, loaded if need be. Raises `DriverError` or `Unsupported`; the reason is kept for reports."""
         key = (spec.FAMILY, name)
         if key not in self._loaded:
-            pool = self._pools.setdefault(key, Pool(f"{spec.FAMILY} driver {name}"))
-            try:
-                driver = await pool.run("driver.load", lambda: self._load(spec, name))
-            except UnknownDriver:
-                raise
-            except WherryError as error:
-                state = UNSUPPORTED if isinstance(error, Unsupported) else FAILED
-                self._failures[key] = DriverState(state, error.text)
-                raise
-            self._failures.pop(key, None)
-            self._loaded.setdefault(key, driver)
+            async with self._loading.setdefault(key, asyncio.Lock()):  # two instances would prepare one root at once
+                if key not in self._loaded:
+                    await self._add(spec, name)
         return self._loaded[key]
+
+    async def _add(self, spec: type[S], name: str) -> None:
+        key = (spec.FAMILY, name)
+        pool = self._pools.setdefault(key, Pool(f"{spec.FAMILY} driver {name}"))
+        try:
+            self._loaded[key] = await pool.run("driver.load", lambda: self._load(spec, name))
+        except UnknownDriver:
+            raise
+        except WherryError as error:
+            state = UNSUPPORTED if isinstance(error, Unsupported) else FAILED
+            self._failures[key] = DriverState(state, error.text)
+            raise
+        self._failures.pop(key, None)
 
     def _load(self, spec: type[S], name: str) -> Driver[S]:
         places, label = self._places, f"{spec.FAMILY}/{name}"

@@ -313,6 +313,10 @@ class Engine:
         if recovered:
             log.warning("%d unfinished operations of an earlier run were undone or finished", recovered)
 
+    def answers(self) -> None:
+        """Whoever serves the engine's clients does so by now: the containers that policies start may begin."""
+        self._restarts.open()
+
     async def stop(self) -> None:
         """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root."""
         await self._restarts.close()

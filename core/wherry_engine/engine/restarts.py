@@ -41,7 +41,12 @@ class Restarts:
         self._forbidden: set[str] = set()
         self.replaced: set[str] = set()  # to be started again by hand once ended, and so not removed at their end
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._opened = asyncio.Event()  # what begins before would only delay the engine's first answers
         self._closed = False
+
+    def open(self) -> None:
+        """The engine answers: what is due may begin."""
+        self._opened.set()
 
     def reset(self, id: str) -> None:
         """Somebody starts the container: what was before does not count."""
@@ -66,7 +71,7 @@ class Restarts:
 
     def _begin(self, id: str, start: Start) -> None:
         self._due.pop(id, None)
-        self._spawn(id, start(id))
+        self._spawn(id, start)
 
     def cancel(self, id: str) -> None:
         """Forget a restart that has not begun."""
@@ -76,17 +81,20 @@ class Restarts:
     def start_soon(self, id: str, start: Start) -> None:
         """Start a container with the engine, in the background."""
 
-        async def begin() -> None:
+        async def begin(id: str) -> None:
             async with self._slots:
                 if not self._closed:
                     await start(id)
 
-        self._spawn(id, begin())
+        self._spawn(id, begin)
 
-    def _spawn(self, id: str, work: Awaitable[None]) -> None:
+    def _spawn(self, id: str, start: Start) -> None:
         async def run() -> None:
+            await self._opened.wait()
+            if self._closed:
+                return
             try:
-                await work
+                await start(id)
             except NotModified:
                 log.debug("container %s was started meanwhile", id)
             except WherryError as error:
@@ -99,6 +107,7 @@ class Restarts:
     async def close(self) -> None:
         """Begin nothing more, and wait for what has begun."""
         self._closed = True
+        self._opened.set()
         for id in tuple(self._due):
             self.cancel(id)
         if self._tasks:
