@@ -48,7 +48,7 @@ def test_versions_from_the_oldest_to_the_newest_are_served(serve: Serve) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nope", "/containers", "/containers/a/b/c", "/v1.50", "/images/", "/containers/x/top", "/build"]
+    "path", ["/", "/nope", "/containers", "/containers/a/b/c", "/v1.50", "/images/", "/containers/x/nope", "/build"]
 )
 def test_an_unknown_route_is_not_found(serve: Serve, path: str) -> None:
     async def scenario(api: Served) -> None:

@@ -92,6 +92,29 @@ run -it busybox
 run --cpus abc busybox
 run -l =x busybox
 start a b
+pause box-1 nosuch
+unpause box-1
+pause
+rename box-1 new
+rename box-1 taken
+rename box-1
+rename box-1 ' '
+top box-1
+top box-1 -eo pid,comm
+top nosuch
+top
+port box-1
+port box-1 80
+port box-1 81/tcp
+port box-1 x
+port nosuch
+update
+update box-1
+update --memory 64m --cpus 1.5 --restart on-failure:3 box-1 nosuch
+update --pids-limit=-1 --memory-swap -1 --cpuset-cpus 0-1 -c 512 box-1
+update --restart :3 box-1
+update --cpus x box-1
+update --restart foo box-1
 attach nosuch
 exec
 exec box-1
@@ -148,6 +171,15 @@ def _more(daemon: FakeDaemon) -> None:
     daemon.on("POST", "/containers/box-1/exec", Reply(201, {"Id": ident("e")}))
     daemon.on("POST", f"/exec/{ident('e')}/start", _exec_start)
     daemon.on("GET", f"/exec/{ident('e')}/json", {"ID": ident("e"), "Running": False, "ExitCode": 4})
+    daemon.on("POST", "/containers/box-1/(un)?pause", Reply(204))
+    daemon.on("POST", "/containers/box-1/update", {"Warnings": ["be careful"]})
+    table = {"Titles": ["PID", "COMMAND"], "Processes": [["1", "sh"], ["4711", "a program with a long name"]]}
+    daemon.on("GET", "/containers/box-1/top", table)
+    daemon.on(
+        "POST",
+        "/containers/box-1/rename",
+        lambda r: Reply(409, {"message": "Conflict."}) if r.query["name"] == "taken" else Reply(204),
+    )
     daemon.on("POST", "/containers/box-1/wait", lambda r: iter([b'{"StatusCode":3}\n']))
     daemon.on("DELETE", "/images/busybox", [{"Untagged": "busybox:latest"}, {"Deleted": sha("a")}])
 

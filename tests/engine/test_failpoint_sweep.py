@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 LAB = Path(__file__).with_name("sweep_lab.py")
 # Steps that the engine's life passes outside the operations that are swept here, each with the test that reaches it.
 ELSEWHERE = {
+    "container.end.thaw": "tests/fire/test_reboot.py",
+    "engine.reboot": "tests/fire/test_reboot.py",
     "api.listen": "tests/api/test_listeners.py",
     # A check repairs what is left behind, and leaves no state that a failed step of it could spoil.
     "check.look": "tests/ledger/test_system_check.py",

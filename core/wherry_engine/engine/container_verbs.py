@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from wherry_engine.engine.processes import Processes
 PS_DEADLINE = 20.0  # s
 # An alias of the pid's column would hide it from us, and so would a sum of columns that begins with it.
 _HIDDEN_PID = re.compile(r"\s+(\S+)=\s*(PID\S*)")
+
+log = logging.getLogger(__name__)
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # titles, rows
 
@@ -93,12 +96,20 @@ class Verbs:
 
     async def _remove(self, container: Container) -> int | None:
         """The bytes that a container's own layer had; None if it could not be removed, as when it was started meanwhile."""
+        size = await self._size(container)
         try:
-            size, _ = await self._launcher.size(container)
             await self._stopper.remove(container.id, force=False, volumes=False)
-        except WherryError:
+        except WherryError as error:
+            log.warning("container %s was not pruned: %s", container.name, error)
             return None
         return size
+
+    async def _size(self, container: Container) -> int:
+        try:
+            return (await self._launcher.size(container))[0]
+        except WherryError as error:  # what cannot be measured can be removed
+            log.info("the size of container %s is not known: %s", container.name, error)
+            return 0
 
 
 def parse_ps(output: str, pids: set[int]) -> Table:

@@ -173,7 +173,7 @@ def _check_count(command: Command, path: str, arguments: Sequence[str]) -> None:
     else:
         problem = f"requires at least {least} and at most {_arguments(most)}"
     text = f"{PROGRAM}: '{PROGRAM} {path}' {problem}"
-    raise CliError(_with_usage(text, path, command.usage, "Run" if most == 0 else "See"))
+    raise CliError(_with_usage(text, path, command.usage, "See" if most < 0 else "Run"))
 
 
 def _arguments(count: int) -> str:

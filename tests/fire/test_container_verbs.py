@@ -1,0 +1,164 @@
+"""Pause, rename, update, top and prune of real containers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.fire.daemon import Fire, Refused, eventually
+
+pytestmark = pytest.mark.root
+
+TICKS = "while :; do echo x >> /ticks; usleep 10000; done"
+
+
+def _refusal(fire: Fire, method: str, path: str, body: object = None, **query: object) -> str:
+    with pytest.raises(Refused) as caught:
+        fire.api(method, path, body, **query)
+    return str(caught.value)
+
+
+def _ticks(fire: Fire, name: str) -> int:
+    return Path(f"/proc/{fire.api.inspect(name)['State']['Pid']}/root/ticks").stat().st_size
+
+
+def test_a_paused_container_stands_still_and_goes_on(fire: Fire) -> None:
+    id = fire.api.run("one", TICKS)
+    eventually(lambda: _ticks(fire, "one") > 2)
+    fire.api("POST", "/containers/one/pause")
+    state = fire.api.inspect("one")["State"]
+    assert (state["Status"], state["Paused"], state["Running"]) == ("paused", True, True)
+    before = _ticks(fire, "one")
+    assert "(Paused)" in fire.api("GET", "/containers/json")[0]["Status"]
+    assert _refusal(fire, "POST", "/containers/one/pause") == f"409 container {id} is already paused"
+    assert "cannot start a paused container, try unpause instead" in _refusal(fire, "POST", "/containers/one/start")
+    assert "container is paused and must be unpaused first" in _refusal(fire, "DELETE", "/containers/one")
+    assert _ticks(fire, "one") == before
+    fire.api("POST", "/containers/one/unpause")
+    eventually(lambda: _ticks(fire, "one") > before)
+    assert _refusal(fire, "POST", "/containers/one/unpause") == f"500 container {id} is not paused"
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill", "rm"])
+def test_a_paused_container_can_be_ended(fire: Fire, ending: str) -> None:
+    fire.api.run("one", "trap 'exit 7' TERM; while :; do usleep 10000; done", stop_signal="SIGTERM")
+    fire.api("POST", "/containers/one/pause")
+    if ending == "rm":
+        fire.api("DELETE", "/containers/one", force=1)
+        assert fire.api.status("one") == "gone"
+    else:
+        fire.api("POST", f"/containers/one/{ending}")
+        assert fire.api.inspect("one")["State"]["ExitCode"] == {"stop": 7, "kill": 137}[ending]
+
+
+def test_a_paused_container_stays_paused_when_the_engine_is_killed(fire: Fire) -> None:
+    fire.api.run("one", TICKS)
+    fire.api("POST", "/containers/one/pause")
+    fire.kill()
+    fire.start()
+    assert fire.api.status("one") == "paused"
+    fire.api("POST", "/containers/one/unpause")
+
+
+def test_what_does_not_run_is_not_paused_and_has_no_processes(fire: Fire) -> None:
+    id = fire.api.create("one")
+    for method, verb in (("POST", "pause"), ("GET", "top")):
+        assert _refusal(fire, method, f"/containers/one/{verb}") == f"409 container {id} is not running"
+
+
+def test_a_new_name_is_taken_at_once_and_kept(fire: Fire) -> None:
+    id = fire.api.run("one")
+    other = fire.api.create("two")
+    fire.api("POST", "/containers/one/rename", name="three")
+    assert fire.api.events("three")[-1] == "rename"
+    fire.api("POST", "/containers/two/rename", name="one")  # free again
+    assert _refusal(fire, "POST", "/containers/one/rename", name="three") == (
+        f'409 Error when allocating new name: Conflict. The container name "/three" is already in use by container "{id}". '
+        "You have to remove (or rename) that container to be able to reuse that name."
+    )
+    assert "Renaming a container with the same name" in _refusal(fire, "POST", "/containers/one/rename", name="one")
+    assert "Neither old nor new names may be empty" in _refusal(fire, "POST", "/containers/one/rename", name="")
+    assert "400 Error when allocating new name: Invalid container name" in _refusal(
+        fire, "POST", "/containers/one/rename", name="a b"
+    )
+    fire.kill()
+    fire.start()
+    assert (fire.api.inspect("three")["Id"], fire.api.inspect("one")["Id"]) == (id, other)
+
+
+def test_limits_change_while_the_container_runs(fire: Fire) -> None:
+    fire.api.run("one", Memory=64 << 20)
+    pid = fire.api.inspect("one")["State"]["Pid"]
+    given = {"Memory": 128 << 20, "MemorySwap": 256 << 20, "NanoCpus": 500_000_000, "PidsLimit": 20, "CpuShares": 512}
+    assert fire.api("POST", "/containers/one/update", given) == {"Warnings": None}
+    host = fire.api.inspect("one")["HostConfig"]
+    assert {key: host[key] for key in given} == given
+    read = _control_files(pid)
+    assert read("memory.max", "memory.limit_in_bytes") == str(128 << 20)
+    assert read("pids.max", "pids.max") == "20"
+    assert read("cpu.max", "cpu.cfs_quota_us").split()[0] == "50000"
+    fire.api("POST", "/containers/one/update", {"Memory": 32 << 20})
+    assert read("memory.max", "memory.limit_in_bytes") == str(32 << 20)
+    fire.api("POST", "/containers/one/update", {"PidsLimit": -1})
+    assert read("pids.max", "pids.max") == "max"
+
+
+def _control_files(pid: int) -> Callable[[str, str], str]:
+    groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+
+    def read(second: str, first: str) -> str:
+        for controllers, path in groups.items():
+            if first.partition(".")[0] in controllers.split(","):
+                return Path(f"/sys/fs/cgroup/{controllers}{path}", first).read_text().strip()
+        return Path(f"/sys/fs/cgroup{groups['']}", second).read_text().strip()
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"Memory": 4 << 20}, "400 Minimum memory limit allowed is 6MB"),
+        ({"Memory": 512 << 20}, "Memory limit should be smaller than already set memoryswap limit"),
+        ({"CpuPeriod": 50_000}, "CPU Period cannot be updated as NanoCPUs has already been set"),
+        ({"CpusetCpus": "999"}, "400 Requested CPUs are not available"),
+        ({"RestartPolicy": {"Name": "sometimes"}}, "400 invalid restart policy: unknown policy 'sometimes'"),
+        ({"RestartPolicy": {"Name": "always"}}, "Restart policy cannot be updated because AutoRemove is enabled"),
+    ],
+)
+def test_changes_that_do_not_fit_are_refused_in_dockers_words(fire: Fire, given: object, error: str) -> None:
+    fire.api.create("one", Memory=64 << 20, NanoCpus=500_000_000, AutoRemove=True)
+    before = fire.api.inspect("one")
+    assert error in _refusal(fire, "POST", "/containers/one/update", given)
+    assert fire.api.inspect("one") == before
+
+
+def test_top_shows_the_containers_processes_as_ps_does(fire: Fire) -> None:
+    fire.api.run("one", "sleep 1000 & sleep 2000 & wait")
+    eventually(lambda: len(fire.api("GET", "/containers/one/top")["Processes"]) == 3)
+    found = fire.api("GET", "/containers/one/top", ps_args="-eo pid,args")
+    assert found["Titles"] == ["PID", "COMMAND"]
+    assert {args for _, args in found["Processes"]} >= {"sleep 1000", "sleep 2000"}
+    assert fire.api("GET", "/containers/one/top", ps_args="aux")["Titles"][:2] == ["USER", "PID"]
+    assert (
+        _refusal(fire, "GET", "/containers/one/top", ps_args="-eo comm") == "500 Couldn't find PID field in ps output"
+    )
+    assert _refusal(fire, "GET", "/containers/one/top", ps_args="bogus").startswith("500 ps: error:")
+
+
+def test_prune_removes_what_does_not_run_and_matches(fire: Fire) -> None:
+    fire.api.run("runs")
+    fire.api.run("paused")
+    fire.api("POST", "/containers/paused/pause")
+    fire.api.run("wrote", "cat /bin/busybox > /copy")
+    eventually(lambda: fire.api.status("wrote") == "exited")
+    created = fire.api.create("created")
+    assert fire.api("POST", "/containers/prune", filters=json.dumps({"until": ["1h"]}))["ContainersDeleted"] is None
+    assert "invalid filter 'foo'" in _refusal(fire, "POST", "/containers/prune", filters=json.dumps({"foo": ["x"]}))
+    pruned = fire.api("POST", "/containers/prune")
+    assert created in pruned["ContainersDeleted"]
+    assert len(pruned["ContainersDeleted"]) == 2
+    assert pruned["SpaceReclaimed"] >= Path("/bin/busybox").stat().st_size
+    assert {item["Names"][0] for item in fire.api("GET", "/containers/json", all=1)} == {"/runs", "/paused"}
