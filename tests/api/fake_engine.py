@@ -235,6 +235,14 @@ class FakeContainers:
         """Its own layer and the whole."""
         return 10, 1010
 
+    async def log_attributes(self, container: Container) -> Mapping[str, str]:
+        """Its labels, all of them."""
+        return container.config.labels
+
+    def sandbox_key(self, container: Container) -> str:
+        """A path."""
+        return f"/run/netns/{container.id}" if container.running else ""
+
     def log_path(self, container: Container) -> str:
         """Of the json-file."""
         return f"/c/{container.id}-json.log"

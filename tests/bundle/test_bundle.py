@@ -177,7 +177,7 @@ def test_shared_namespaces_and_the_hosts_network() -> None:
 
 
 def test_version_2_has_a_cgroup_namespace_by_default() -> None:
-    assert "cgroup" in namespaces(render(cgroup_version=2))
+    assert "cgroup" in namespaces(render(HostConfig(cgroupns_mode="private"), cgroup_version=2))
     assert "cgroup" not in namespaces(render(HostConfig(cgroupns_mode="host"), cgroup_version=2))
 
 

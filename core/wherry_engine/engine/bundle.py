@@ -120,9 +120,7 @@ def _namespaces(given: BundleInput) -> list[dict[str, str]]:
     found = [{"type": "mount"}, *({"type": kind} for kind, mode in modes.items() if mode != "host")]
     if given.netns is not None:
         found.append({"type": "network", "path": str(given.netns)})
-    # On version 1 the hierarchies of the host were always seen; clients rely on it.
-    default = "private" if given.cgroup_version == 2 else "host"
-    if (host.cgroupns_mode or default) == "private":
+    if host.cgroupns_mode == "private":
         found.append({"type": "cgroup"})
     return found
 

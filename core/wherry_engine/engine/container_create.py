@@ -64,6 +64,7 @@ class Creator:
         if host.network_mode.startswith("container:"):
             target = self._book.get(host.network_mode.removeprefix("container:"))
             host = attrs.evolve(host, network_mode=f"container:{target.id}")
+        config, host = settle(spec, image.config, id, self._log_driver, self._parts.cgroup_version)
         points = mount_points(config, host, self._book.get)
         path, args = command(config)
         container = Container(

@@ -204,6 +204,10 @@ class Launcher:
             console_size=container.host.console_size,
         )
 
+    def netns(self, container: Container) -> str:
+        """Where the container's network namespace is mounted, "" for the host's."""
+        return str(self._parts.endpoints.netns(container) or "")
+
     async def log_target(self, container: Container) -> LocalLog:
         """What the container's log driver wants written. Raises `Invalid` for options that it refuses."""
         driver = await self._parts.drivers.get(LogDriver, container.log_driver)

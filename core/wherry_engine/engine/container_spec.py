@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import attrs
 
 from wherry.errors import Invalid
-from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig, RestartPolicy
+from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig, Resources, RestartPolicy
 from wherry.model.containers import ContainerSpec
 from wherry_engine.engine import container_files, resolv_conf
 from wherry_engine.engine.bundle import check
+from wherry_engine.engine.limits import memory_swap
 from wherry_engine.engine.ports import check_bindings
 
 SHM_SIZE = 64 << 20
@@ -155,7 +156,9 @@ def _merge_health(given: HealthConfig | None, image: HealthConfig | None) -> Hea
     )
 
 
-def settle(spec: ContainerSpec, image: Config, container_id: str, log_driver: str) -> tuple[Config, HostConfig]:
+def settle(
+    spec: ContainerSpec, image: Config, container_id: str, log_driver: str, cgroup_version: int
+) -> tuple[Config, HostConfig]:
     """The complete config and host config. Raises `Invalid` with every fault at once."""
     config = merge(spec.config, image)
     if not (config.entrypoint or config.cmd):
@@ -175,8 +178,22 @@ def settle(spec: ContainerSpec, image: Config, container_id: str, log_driver: st
         network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
         shm_size=host.shm_size or SHM_SIZE,
         ipc_mode=host.ipc_mode or "private",
+        # On version 1 the hierarchies of the host were always seen; clients rely on it.
+        cgroupns_mode=host.cgroupns_mode or ("private" if cgroup_version == 2 else "host"),
+        resources=_settle_limits(host.resources, cgroup_version),
     )
     return config, host
+
+
+def _settle_limits(given: Resources, cgroup_version: int) -> Resources:
+    """With what Docker fills in, and without what says nothing."""
+    return attrs.evolve(
+        given,
+        memory_swap=memory_swap(given),
+        # There is no such switch in version 2.
+        oom_kill_disable=bool(given.oom_kill_disable) if cgroup_version == 1 else None,
+        pids_limit=given.pids_limit if given.pids_limit and given.pids_limit > 0 else None,
+    )
 
 
 def _faults(config: Config, host: HostConfig) -> list[str]:

@@ -109,6 +109,14 @@ class Containers:
         """(bytes written by it, bytes of its whole root file system)."""
         return await self._launcher.size(self._book.get(ref))
 
+    async def log_attributes(self, container: Container) -> Mapping[str, str]:
+        """What its log's options add to each line."""
+        return (await self._launcher.log_target(container)).attributes
+
+    def sandbox_key(self, container: Container) -> str:
+        """Where its network namespace shows on the host; "" for the host's own and while it does not run."""
+        return self._launcher.netns(container) if container.state.alive else ""
+
     def log_path(self, container: Container) -> str:
         """Where its log lies, "" if its driver keeps none."""
         return str(self._folders.log(container.id)) if container.log_driver == "json-file" else ""

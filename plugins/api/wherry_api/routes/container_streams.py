@@ -15,7 +15,7 @@ from wherry_api.call import Call
 from wherry_api.hijack import ClientEnd, Taken, container_end, relay, take_over
 from wherry_api.router import Route
 from wherry_api.shapes.keys import DETACH, detach_keys
-from wherry_api.shapes.logs import details_of, formatter
+from wherry_api.shapes.logs import details_text, formatter
 from wherry_api.shapes.times import moment_of
 from wherry_api.streams import Batch, Write, closing, content_type, frame
 
@@ -45,7 +45,7 @@ async def wait(call: Call) -> web.StreamResponse:
 @attrs.frozen(kw_only=True)
 class _Format:
     timestamps: bool = False
-    details: bool = False
+    details: bytes | None = None  # None leaves them out
 
 
 async def logs(call: Call) -> web.StreamResponse:
@@ -63,8 +63,11 @@ async def logs(call: Call) -> web.StreamResponse:
         raise Invalid("Bad parameters: you must choose at least one stream")
     records = call.engine.containers.logs(container.id, query)
     async with closing(records):
+        details = None
+        if call.flag("details"):
+            details = details_text(await call.engine.containers.log_attributes(container))
         response = await call.begin(content_type(call.version, container.config.tty))
-        shown = _Format(timestamps=call.flag("timestamps"), details=call.flag("details"))
+        shown = _Format(timestamps=call.flag("timestamps"), details=details)
         await _write_records(container, records, response.write, shown)
     await response.write_eof()
     return response
@@ -80,8 +83,7 @@ def _tail(text: str) -> int | None:
 async def _write_records(container: Container, records: object, write: Write, shown: _Format) -> None:
     """Write records until there are no more. A failure on the way is told in the stream itself."""
     tty = container.config.tty
-    details = details_of(container) if shown.details else None
-    form = formatter(tty=tty, timestamps=shown.timestamps, details=details)
+    form = formatter(tty=tty, timestamps=shown.timestamps, details=shown.details)
     batch = Batch(write)
     try:
         try:

@@ -88,7 +88,7 @@ def inspect_json(
         **sizes,
         "Mounts": [mount_json(each) for each in container.mounts],
         "Config": config,
-        "NetworkSettings": network_settings_json(container, version),
+        "NetworkSettings": network_settings_json(container, containers.sandbox_key(container), version),
     }
 
 
@@ -109,7 +109,7 @@ def _main_mac(container: Container) -> str:
     return record.spec.mac_address if record else ""
 
 
-def network_settings_json(container: Container, version: Version) -> Json:
+def network_settings_json(container: Container, sandbox_key: str, version: Version) -> Json:
     """The network as the container sees it; some facts of the default network stand at the top as well."""
     networks = {name: endpoint_json(record) for name, record in container.networks.items()}
     if version < (1, 45) and container.host.network_mode not in _PREDEFINED:
@@ -119,8 +119,8 @@ def network_settings_json(container: Container, version: Version) -> Json:
     main = networks.get(DEFAULT_NETWORK, {})
     return {
         "Bridge": "",
-        "SandboxID": container.id if container.running else "",
-        "SandboxKey": "",
+        "SandboxID": container.id if container.state.alive else "",
+        "SandboxKey": sandbox_key,
         "Ports": published_json(container),
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",

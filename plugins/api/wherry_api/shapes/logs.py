@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from urllib.parse import quote_plus
 
-from wherry.model.containers import Container
 from wherry.model.logs import Record
 from wherry_api.shapes.times import log_time
 from wherry_api.streams import frame
@@ -25,21 +24,6 @@ def formatter(*, tty: bool, timestamps: bool, details: bytes | None) -> Callable
     return lambda record: frame(record.stream, plain(record))
 
 
-def details_of(container: Container) -> bytes:
-    """The labels and variables that the log's options name, as key=value with commas between."""
-    options = container.host.log_config.config
-    env = dict(each.partition("=")[::2] for each in container.config.env)
-    found = {
-        **_chosen(container.config.labels, options.get("labels", ""), options.get("labels-regex", "")),
-        **_chosen(env, options.get("env", ""), options.get("env-regex", "")),
-    }
-    return ",".join(f"{key}={value}" for key, value in sorted(found.items())).encode()
-
-
-def _chosen(values: Mapping[str, str], names: str, pattern: str) -> Mapping[str, str]:
-    wanted: Iterable[str] = {name.strip() for name in names.split(",")}
-    return {
-        key: value
-        for key, value in values.items()
-        if key in wanted or (pattern and re.search(pattern, key) is not None)
-    }
+def details_text(attributes: Mapping[str, str]) -> bytes:
+    """A log's attributes in the order of their keys, as key=value with commas between, escaped as in a query."""
+    return ",".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(attributes.items())).encode()

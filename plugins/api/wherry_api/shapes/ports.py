@@ -41,7 +41,7 @@ def _binding(binding: PortBinding) -> dict[str, str]:
 
 def _has_ports(container: Container) -> bool:
     """Whether its networks have ports of their own: the host's and no network have none."""
-    return container.running and any(name not in ("host", "none") for name in container.networks)
+    return container.state.alive and any(name not in ("host", "none") for name in container.networks)
 
 
 def published_json(container: Container) -> dict[str, list[dict[str, str]] | None]:
