@@ -83,7 +83,7 @@ class Execs:
         if now is None:
             return True
         begun = known.shown.running or known.shown.exit_code is not None
-        same_run = now.running and now.state.started_ns == known.container.state.started_ns
+        same_run = now.state.alive and now.state.started_ns == known.container.state.started_ns
         return not begun and not same_run
 
     def _active(self, ref: str) -> Container:
