@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,26 @@ def test_a_new_name_is_taken_at_once_and_kept(fire: Fire) -> None:
     fire.kill()
     fire.start()
     assert (fire.api.inspect("three")["Id"], fire.api.inspect("one")["Id"]) == (id, other)
+
+
+def test_others_find_a_renamed_container_by_its_new_name_only(fire: Fire) -> None:
+    fire.api("POST", "/networks/create", {"Name": "lab"})
+    fire.api.run("one", NetworkMode="lab")
+    fire.api.run("asks", "exec sleep 1000", NetworkMode="lab")
+    fire.api("POST", "/containers/one/rename", name="two")
+    assert "two" in fire.api.inspect("two")["NetworkSettings"]["Networks"]["lab"]["DNSNames"]
+    address = fire.api.inspect("two")["NetworkSettings"]["Networks"]["lab"]["IPAddress"]
+    pid = fire.api.inspect("asks")["State"]["Pid"]
+
+    def asked(name: str) -> str:
+        ask = ["nsenter", f"--target={pid}", "--net", "busybox", "nslookup", name, "127.0.0.11"]
+        return subprocess.run(ask, capture_output=True, text=True, timeout=20).stdout
+
+    eventually(lambda: address in asked("two"))
+    assert address not in asked("one")
+    for name in ("two", "asks"):
+        fire.api("DELETE", f"/containers/{name}", force=1)
+    fire.api("DELETE", "/networks/lab")
 
 
 def test_limits_change_while_the_container_runs(fire: Fire) -> None:

@@ -60,11 +60,10 @@ class Creator:
         return Created(id=id, warnings=tuple(warnings))
 
     async def _settle(self, spec: ContainerSpec, image: Image, id: str, name: str) -> tuple[Container, list[str]]:
-        config, host = settle(spec, image.config, id, self._log_driver)
+        config, host = settle(spec, image.config, id, self._log_driver, self._parts.cgroup_version)
         if host.network_mode.startswith("container:"):
             target = self._book.get(host.network_mode.removeprefix("container:"))
             host = attrs.evolve(host, network_mode=f"container:{target.id}")
-        config, host = settle(spec, image.config, id, self._log_driver, self._parts.cgroup_version)
         points = mount_points(config, host, self._book.get)
         path, args = command(config)
         container = Container(

@@ -19,6 +19,7 @@ from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher
 from wherry_engine.engine.container_pause import check_running
 from wherry_engine.engine.container_stop import Stopper
+from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.filter_values import moment
 from wherry_engine.engine.filters import Filters
@@ -38,10 +39,11 @@ class Verbs:
 
     def __init__(
         self, *, book: Book, actors: Actors, events: Events, processes: Processes, launcher: Launcher,
-        stopper: Stopper, cgroup_parent: str,
+        endpoints: Endpoints, stopper: Stopper, cgroup_parent: str,
     ) -> None:  # fmt: skip
         self._book, self._actors, self._events, self._processes = book, actors, events, processes
-        self._launcher, self._stopper, self._parent = launcher, stopper, cgroup_parent
+        self._launcher, self._endpoints, self._stopper = launcher, endpoints, stopper
+        self._parent = cgroup_parent
         self._pruning = False
 
     async def rename(self, ref: str, name: str) -> None:
@@ -56,11 +58,15 @@ class Verbs:
                 raise Invalid("Renaming a container with the same name as its current name")
             try:
                 with self._book.reserved(check_name("container", name), id):
-                    renamed = attrs.evolve(container, name=name)
+                    renamed = self._endpoints.named(attrs.evolve(container, name=name))
                     await self._book.database.commit(self._book.table.put(renamed))
             except (Conflict, Invalid) as error:
                 raise type(error)(f"Error when allocating new name: {error.text}") from error
             self._book.emit("rename", renamed, oldName=f"/{container.name}")
+            try:
+                await self._endpoints.tell_names(renamed)
+            except WherryError as error:  # the record counts; services hear the whole at the engine's next start
+                log.warning("the new name of container %s is not told to every service: %s", name, error)
 
     async def top(self, ref: str, arguments: str) -> Table:
         """The container's processes as the host's ps shows them with these arguments ("" is -ef)."""

@@ -186,9 +186,24 @@ class Endpoints:
         default = next(network for network in self._networks.table if network.predefined and network.spec.pools)
         return default.spec.pools[0].gateway
 
+    def named(self, container: Container) -> Container:
+        """The container, with the names by which others find it made from what it is called now."""
+        networks = {}
+        for name, record in container.networks.items():
+            network = self._networks.table.get(record.network_id)
+            if network is not None and record.dns_names:
+                record = attrs.evolve(record, dns_names=dns_names(container, network, record))
+            networks[name] = record
+        return attrs.evolve(container, networks=networks)
+
+    async def tell_names(self, container: Container) -> None:
+        """Tell the services that a running container's names have changed."""
+        if container.state.alive and _has_own(container):
+            await self._broadcasts.sandbox_ready(self.sandbox(container, container.networks))
+
     def sandboxes_of(self, containers: Iterable[Container]) -> list[Sandbox]:
         """Those of running containers that have their own."""
-        return [self.sandbox(c, c.networks) for c in containers if c.running and _has_own(c)]
+        return [self.sandbox(c, c.networks) for c in containers if c.state.alive and _has_own(c)]
 
     async def publish(self, container: Container, planned: Records, processes: Processes) -> tuple[PortMapping, ...]:
         """Reserve the requested host ports and lead them to the container; returns them, the chosen ones filled in."""

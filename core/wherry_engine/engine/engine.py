@@ -250,7 +250,7 @@ class Engine:
         )  # fmt: skip
         verbs = Verbs(
             book=book, actors=actors, events=events, processes=self._processes, launcher=launcher,
-            stopper=self._stopper, cgroup_parent=self.cgroup_parent,
+            endpoints=self._endpoints, stopper=self._stopper, cgroup_parent=self.cgroup_parent,
         )  # fmt: skip
         self.containers = Containers(
             book=book, creator=creator, runner=runner, stopper=self._stopper, pauser=pauser, updater=updater,
