@@ -45,7 +45,8 @@ def test_a_paused_container_stands_still_and_goes_on(fire: Fire) -> None:
 
 @pytest.mark.parametrize("ending", ["stop", "kill", "rm"])
 def test_a_paused_container_can_be_ended(fire: Fire, ending: str) -> None:
-    fire.api.run("one", "trap 'exit 7' TERM; while :; do usleep 10000; done", stop_signal="SIGTERM")
+    fire.api.run("one", f"trap 'exit 7' TERM; {TICKS}", stop_signal="SIGTERM")
+    eventually(lambda: _ticks(fire, "one"))
     fire.api("POST", "/containers/one/pause")
     if ending == "rm":
         fire.api("DELETE", "/containers/one", force=1)

@@ -111,12 +111,15 @@ def test_an_engine_started_again_keeps_what_runs_and_applies_policies_to_the_res
         fire.api.run(f"runs-{policy}", policy=policy)
         fire.api.run(f"stopped-{policy}", policy=policy)
         fire.api("POST", f"/containers/stopped-{policy}/stop")
-        fire.api.run(f"ends-{policy}", "sleep 0.5; exit 3", policy=policy)
+        wait = "while [ ! -e /go/now ]; do usleep 10000; done; exit 3"
+        fire.api.run(f"ends-{policy}", wait, policy=policy, Binds=[f"{fire.where.top}/go:/go"])
     fire.api.run("crash", "exit 3", policy="always")
     pids = {policy: fire.api.inspect(f"runs-{policy}")["State"]["Pid"] for policy in STOPPED_BY_HAND}
+    ending = [fire.api.inspect(f"ends-{policy}")["State"]["Pid"] for policy in STOPPED_BY_HAND]
     fire.kill()
-    time.sleep(1)
-    assert fire.start() <= 2
+    (fire.where.top / "go" / "now").touch()
+    eventually(lambda: not any(map(_alive, ending)))
+    assert fire.start() <= fire.promised
     # Docker 20.10 starts a stopped container of policy on-failure too: its exit code was not 0.
     for policy, status in STOPPED_BY_HAND.items():
         assert fire.api.inspect(f"runs-{policy}")["State"]["Pid"] == pids[policy]
