@@ -68,7 +68,8 @@ def test_a_signal_that_ends_the_process_is_the_last_word_whatever_the_policy(fir
     fire.api.run("one", policy="always")
     fire.api("POST", "/containers/one/kill")
     assert fire.api.status("one") == "exited"
-    fire.api.run("two", "trap 'exit 5' HUP; while :; do usleep 10000; done", policy="always")
+    fire.api.run("two", "trap 'exit 5' HUP; echo ready; while :; do usleep 10000; done", policy="always")
+    eventually(lambda: "ready" in fire.api("GET", "/containers/two/logs", stdout=1))
     fire.api("POST", "/containers/two/kill", signal="HUP")  # not its stop signal
     eventually(lambda: fire.api.events("two").count("start") == 2)
 
@@ -136,7 +137,8 @@ def test_with_live_restore_off_containers_end_with_the_engine_and_policies_start
     fire.engine.stop()
     fire.start("--no-live-restore", "--shutdown-timeout", "1")
     fire.api.run("kept", policy="unless-stopped")
-    fire.api.run("stubborn", "trap '' TERM; while :; do usleep 10000; done", stop_signal="SIGTERM")
+    fire.api.run("stubborn", "trap '' TERM; echo ready; while :; do usleep 10000; done", stop_signal="SIGTERM")
+    eventually(lambda: "ready" in fire.api("GET", "/containers/stubborn/logs", stdout=1))
     assert not fire.api("GET", "/info")["LiveRestoreEnabled"]
     pid = fire.api.inspect("kept")["State"]["Pid"]
     assert fire.engine.stop() < 5
