@@ -15,7 +15,7 @@ from tests.api.fake_execs import FakeExecs
 from wherry.errors import Conflict, Invalid, NotFound, NotModified
 from wherry.model.commits import CommitSpec
 from wherry.model.configs import Config, HostConfig, Resources, RestartPolicy
-from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, Pruned, State
+from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint, PrunedContainers, State
 from wherry.model.findings import Finding
 from wherry.model.images import History, Image, ImageProgress, ImageRecord, Pruned, Removal
 from wherry.model.logs import LogQuery, Record
@@ -186,13 +186,13 @@ class FakeContainers:
         self.calls.append(("top", self.get(ref).name, arguments))
         return ["PID", "CMD"], [["4711", "sleep 9"]]
 
-    async def prune(self, filters: Filters) -> Pruned:
+    async def prune(self, filters: Filters) -> PrunedContainers:
         """All that do not run."""
         self.calls.append(("prune", filters))
         ended = [id for id, container in self.all.items() if not container.running]
         for id in ended:
             del self.all[id]
-        return Pruned(removed=tuple(ended), space=10 * len(ended))
+        return PrunedContainers(removed=tuple(ended), space=10 * len(ended))
 
     def wait(self, ref: str, condition: str) -> Awaitable[ExitResult]:
         """Done when `end` is called."""

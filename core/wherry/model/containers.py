@@ -109,7 +109,7 @@ class ExitResult:
 
 
 @attrs.frozen(kw_only=True)
-class Pruned:
+class PrunedContainers:
     """What a prune removed: ids, and the bytes that are free again."""
 
     removed: tuple[str, ...]

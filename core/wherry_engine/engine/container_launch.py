@@ -145,7 +145,7 @@ class Launcher:
         parts = self._parts
         if shared_with(container):
             target = parts.find(shared_with(container))
-            if not target.running:
+            if not target.state.alive:
                 raise Conflict(f"cannot join network of a non running container: {target.id}")
             config = attrs.evolve(
                 container.config, hostname=target.config.hostname, domainname=target.config.domainname

@@ -12,7 +12,7 @@ import attrs
 
 from wherry.errors import Conflict, Failed, Invalid, WherryError
 from wherry.linux import cgroups
-from wherry.model.containers import Container, Pruned
+from wherry.model.containers import Container, PrunedContainers
 from wherry.model.names import check_name
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
@@ -80,7 +80,7 @@ class Verbs:
         self._book.emit("top", container)
         return parse_ps(cast(str, output), pids)
 
-    async def prune(self, filters: Filters) -> Pruned:
+    async def prune(self, filters: Filters) -> PrunedContainers:
         """Remove the containers that do not run and match. Raises `Conflict` while another prune is at it."""
         if self._pruning:
             raise Conflict("a prune operation is already running")
@@ -98,7 +98,7 @@ class Verbs:
         finally:
             self._pruning = False
         self._events.emit("container", "prune", "", {"reclaimed": str(space)})
-        return Pruned(removed=tuple(removed), space=space)
+        return PrunedContainers(removed=tuple(removed), space=space)
 
     async def _remove(self, container: Container) -> int | None:
         """The bytes that a container's own layer had; None if it could not be removed, as when it was started meanwhile."""

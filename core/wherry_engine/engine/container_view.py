@@ -28,12 +28,12 @@ class Views:
     async def view(self, id: str) -> AsyncIterator[dict[str, Any]]:
         """The arguments of a helper's view (`wherry_engine.helper.view`), good while the block runs."""
         container = self._book.get(id)
-        if container.running:
+        if container.state.alive:
             yield self._arguments(container, rootfs=str(self._parts.folders.rootfs(id)))
             return
         async with self._actors.turn(f"container/{id}", "copy"):
             container = self._book.get(id)
-            if container.running:
+            if container.state.alive:
                 yield self._arguments(container, rootfs=str(self._parts.folders.rootfs(id)))
                 return
             volumes = [point.name for point in container.mounts if point.type == "volume"]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from wherry.model.configs import Resources, RestartPolicy
-from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, Pruned
+from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, PrunedContainers
 from wherry.model.logs import LogQuery, Record
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_create import Creator
@@ -85,7 +85,7 @@ class Containers:
         """Its processes, as ps shows them: titles and rows."""
         return await self._verbs.top(ref, arguments)
 
-    async def prune(self, filters: Filters) -> Pruned:
+    async def prune(self, filters: Filters) -> PrunedContainers:
         """Remove those that do not run and match."""
         return await self._verbs.prune(filters)
 

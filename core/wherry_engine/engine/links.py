@@ -46,7 +46,7 @@ def linked(container: Container, find: Callable[[str], Container]) -> list[Linke
     found = []
     for name, alias in pairs(container):
         other = find(name)
-        if not other.running:
+        if not other.state.alive:
             raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
         if DEFAULT not in other.networks:
             raise Conflict(f"Cannot link to /{other.name}, as it does not belong to the default network")
