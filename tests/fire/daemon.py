@@ -52,6 +52,14 @@ class Api:
         """The decoded answer, its text if it is no JSON."""
         if query:
             path += "?" + urllib.parse.urlencode(query)
+        answer = self.raw(method, path, body)
+        try:
+            return json.loads(answer)
+        except ValueError:
+            return answer.decode()
+
+    def raw(self, method: str, path: str, body: object = None) -> bytes:
+        """The answer as it came."""
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
         with contextlib.closing(_Connection(self._path)) as connection:
@@ -60,10 +68,7 @@ class Api:
             answer = response.read()
         if response.status >= 400:
             raise Refused(response.status, json.loads(answer)["message"])
-        try:
-            return json.loads(answer)
-        except ValueError:
-            return answer.decode()
+        return answer
 
     def import_image(self) -> None:
         """An image with busybox and nothing else."""
