@@ -46,28 +46,25 @@ class Machinery:
         reap_orphans([*self._spare, self._fire.engine.pid])
 
 
-class Attached:
-    """A client that is attached to a container, with its stdin."""
+class Stream:
+    """A request whose answer has begun: what comes of it is awaited, and the client may leave at any time."""
 
-    def __init__(self, path: Path, name: str, **query: int) -> None:
-        words = "&".join(f"{key}={value}" for key, value in {"stream": 1, "stdout": 1, "stdin": 1, **query}.items())
+    def __init__(self, path: Path, request: str, *, upgrade: bool = False) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(10)
         self._socket.connect(str(path))
-        head = (
-            f"POST /containers/{name}/attach?{words} HTTP/1.1\r\nHost: e\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
-        )
-        self._socket.sendall(head.encode())
+        more = "Connection: Upgrade\r\nUpgrade: tcp\r\n" if upgrade else ""
+        self._socket.sendall(f"{request} HTTP/1.1\r\nHost: engine\r\n{more}\r\n".encode())
         self._seen = b""
         self.await_text(b"\r\n\r\n")
-        assert self._seen.startswith(b"HTTP/1.1 101 ")
+        assert self._seen.startswith(b"HTTP/1.1 101 " if upgrade else b"HTTP/1.1 200 "), self._seen
 
     def send(self, data: bytes) -> None:
         """Type."""
         self._socket.sendall(data)
 
     def await_text(self, text: bytes) -> None:
-        """Wait until the container has written it."""
+        """Wait until this has come."""
         while text not in self._seen:
             data = self._socket.recv(65536)
             assert data, f"closed before {text!r} came: {self._seen[-200:]!r}"
@@ -78,12 +75,17 @@ class Attached:
         self._socket.close()
 
 
+def attached(path: Path, name: str) -> Stream:
+    """A client of a container's stdin and stdout."""
+    return Stream(path, f"POST /containers/{name}/attach?stream=1&stdin=1&stdout=1", upgrade=True)
+
+
 def say(path: Path, name: str, word: str) -> None:
     """Attach, type a line to a container that answers `got LINE`, see the answer, and leave."""
-    attached = Attached(path, name)
-    attached.send(f"{word}\n".encode())
-    attached.await_text(f"got {word}".encode())
-    attached.close()
+    client = attached(path, name)
+    client.send(f"{word}\n".encode())
+    client.await_text(f"got {word}".encode())
+    client.close()
 
 
 def output(fire: Fire, name: str, *, tty: bool = False) -> tuple[list[str], list[str]]:

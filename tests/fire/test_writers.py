@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from scripts.engine import free_port
 from tests.fire.daemon import IMAGE, Fire, eventually
-from tests.fire.machinery import MONITOR, RESOLVER, SUPERVISOR, Attached, Echo, Machinery, output, say
+from tests.fire.machinery import MONITOR, RESOLVER, SUPERVISOR, Echo, Machinery, output, say
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -84,10 +84,7 @@ class Crowd:
         }
         for name in codes:
             if name in ("typist", "terminal"):
-                attached = Attached(self.fire.where.socket, name)
-                attached.send(b"quit\n")
-                attached.await_text(b"got quit")
-                attached.close()
+                say(self.fire.where.socket, name, "quit")
             else:
                 api("POST", f"/containers/{name}/kill", signal="TERM")
         ended = {name: api("POST", f"/containers/{name}/wait")["StatusCode"] for name in codes}
