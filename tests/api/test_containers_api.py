@@ -52,7 +52,7 @@ def test_create_turns_the_body_into_a_spec(serve: Serve) -> None:
         _, spec = api.engine.containers.calls[0]
         assert isinstance(spec, ContainerSpec)
         assert (spec.name, spec.platform, spec.config.cmd, spec.config.entrypoint) == (
-            "web",
+            "/web",  # the engine takes the slash away: "/" alone is no name
             "linux/amd64",
             ("true",),
             None,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
@@ -20,7 +22,11 @@ from wherry.testing.fixtures import HostLedger
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
 
-WARM_UP, CYCLES = 25, 100
+CYCLES = 100
+WARM_UP, CLIENTS = (
+    8,
+    4,
+)  # cycles of each of so many clients at once: from then on every pool of threads has one to spare
 SPARE_DESCRIPTORS, GROWTH = 2, 1.05
 PATIENCE = 8.0  # s in which what clients have left behind may be cleared away
 
@@ -96,7 +102,7 @@ class Cycles:
 
     def run(self) -> None:
         """docker run --rm."""
-        id = self.api.create("brief", "echo out; exit 3", AutoRemove=True)
+        id = self.api.create(f"brief-{threading.get_ident()}", "echo out; exit 3", AutoRemove=True)
         with self._begun(f"POST /containers/{id}/wait?condition=removed") as waiting:
             with self._begun(f"POST /containers/{id}/attach?stream=1&stdout=1", upgrade=True) as output:
                 self.api("POST", f"/containers/{id}/start")
@@ -134,10 +140,11 @@ class Cycles:
         self._fails(config, "address already in use")
 
     def _fails(self, config: Mapping[str, object], why: str) -> None:
-        self.api("POST", "/containers/create", {"Image": IMAGE, **config}, name="failing")
+        name = f"failing-{threading.get_ident()}"
+        self.api("POST", "/containers/create", {"Image": IMAGE, **config}, name=name)
         with pytest.raises(Refused, match=why):
-            self.api("POST", "/containers/failing/start")
-        self.api("DELETE", "/containers/failing")
+            self.api("POST", f"/containers/{name}/start")
+        self.api("DELETE", f"/containers/{name}")
 
     def _begun(self, request: str, *, upgrade: bool = False) -> contextlib.closing[Stream]:
         return contextlib.closing(Stream(self.fire.where.socket, request, upgrade=upgrade))
@@ -161,8 +168,8 @@ def cycles() -> Iterator[Cycles]:
     with on_fire() as fire:
         made = Cycles(fire)
         for kind in KINDS:
-            for _ in range(WARM_UP):
-                kind(made)
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                list(clients.map(kind, [made] * CLIENTS * WARM_UP))
         yield made
         made.close()
     assert ledger.settled() == []

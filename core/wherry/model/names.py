@@ -25,7 +25,16 @@ def short_id(value: str) -> str:
 
 
 def check_name(kind: str, name: str) -> str:
-    """`name` if it is a valid name for a container or volume. Raises `Invalid` with Docker's text."""
+    """`name` if it is a valid name for a thing of this kind. Raises `Invalid` with Docker's text."""
+    return _checked(kind, name, name)
+
+
+def container_name(given: str) -> str:
+    """The name of a container without the slash that clients may write before it. Raises `Invalid` as `check_name`."""
+    return _checked("container", given.removeprefix("/"), given)
+
+
+def _checked(kind: str, name: str, given: str) -> str:
     if not NAME.fullmatch(name):
-        raise Invalid(f"Invalid {kind} name ({name}), only {NAME.pattern[:-1]} are allowed")
+        raise Invalid(f"Invalid {kind} name ({given}), only {NAME.pattern[:-1]} are allowed")
     return name

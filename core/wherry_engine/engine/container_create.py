@@ -13,7 +13,7 @@ from wherry.linux.files import remove_tree
 from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container, ContainerSpec, Created, MountPoint
 from wherry.model.images import Image
-from wherry.model.names import check_name, new_id
+from wherry.model.names import container_name, new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec
 from wherry.model.volumes import ANONYMOUS, VolumeSpec
 from wherry_engine.engine import links
@@ -52,7 +52,7 @@ class Creator:
             raise Invalid("no image given: Config.Image names the image of the container")
         image = self._images.get(spec.config.image).image
         id = new_id()
-        name = check_name("container", spec.name.removeprefix("/")) if spec.name else random_name(self._book.names())
+        name = container_name(spec.name) if spec.name else random_name(self._book.names())
         with self._book.creation(id, name, image.id):
             container, warnings = await self._settle(spec, image, id, name)
             container = await self._make(container)

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import orjson
 
-from wherry.errors import Conflict, Unsupported, WherryError
+from wherry.errors import Conflict, Invalid, Unsupported, WherryError
 from wherry.linux.cgroups import thaw
 from wherry.linux.files import remove_tree
 from wherry.linux.users import User, resolve_user
@@ -32,6 +32,7 @@ from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.engine.start_errors import start_error
 from wherry_engine.engine.together import together
 from wherry_engine.engine.volumes import Volumes
+from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver
 from wherry_engine.state.codec import from_data
 from wherry_engine.work import Pool
@@ -210,7 +211,11 @@ class Launcher:
 
     async def log_target(self, container: Container) -> LocalLog:
         """What the container's log driver wants written. Raises `Invalid` for options that it refuses."""
-        driver = await self._parts.drivers.get(LogDriver, container.log_driver)
+        name = container.log_driver
+        try:
+            driver = await self._parts.drivers.get(LogDriver, name)
+        except UnknownDriver as error:  # clients compare the text
+            raise Invalid(f'error looking up logging plugin {name}: plugin "{name}" not found') from error
         options = driver.parse("OPTIONS", container.host.log_config.config)
         info = LogInfo(
             container_id=container.id,

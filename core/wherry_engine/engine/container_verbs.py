@@ -13,7 +13,7 @@ import attrs
 from wherry.errors import Conflict, Failed, Invalid, WherryError
 from wherry.linux import cgroups
 from wherry.model.containers import Container, PrunedContainers
-from wherry.model.names import check_name
+from wherry.model.names import container_name
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher
@@ -57,7 +57,7 @@ class Verbs:
             if container.name == name:
                 raise Invalid("Renaming a container with the same name as its current name")
             try:
-                with self._book.reserved(check_name("container", name), id):
+                with self._book.reserved(container_name(name), id):
                     renamed = self._endpoints.named(attrs.evolve(container, name=name))
                     await self._book.database.commit(self._book.table.put(renamed))
             except (Conflict, Invalid) as error:

@@ -240,7 +240,7 @@ def _ancestors(
     for name in filters.get("ancestor"):
         try:
             wanted.add(find(name).id)
-        except NotFound:
+        except (NotFound, Invalid):
             continue
     grown = True
     records = images() if wanted else ()

@@ -63,7 +63,7 @@ class ImageBook:
                 raise Invalid(
                     f"the image id {ref} is ambiguous: {len(matches)} images begin so; give more of its digits"
                 )
-        raise NotFound(f"No such image: {familiar(ref) or ref}")
+        raise NotFound(f"No such image: {ref if DIGEST.fullmatch(ref) else parse_reference(ref).tagged}")
 
     def is_name(self, ref: str) -> bool:
         """Whether `ref` is a name that points to an image, rather than an id."""

@@ -41,7 +41,7 @@ class Images:
         return self._book.list()
 
     def get(self, ref: str) -> ImageRecord:
-        """One image. Raises `NotFound`, or `Invalid` if several match."""
+        """One image. Raises `NotFound`, or `Invalid` if several match or it is no name."""
         return self._book.get(ref)
 
     def blobs(self) -> set[str]:

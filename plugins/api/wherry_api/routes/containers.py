@@ -43,7 +43,7 @@ async def create(call: Call) -> web.StreamResponse:
     """Make one, without starting it."""
     hint(call)
     fields = await call.fields()
-    spec, warnings = read_container(fields, call.text("name").removeprefix("/"), call.text("platform"), call.version)
+    spec, warnings = read_container(fields, call.text("name"), call.text("platform"), call.version)
     made = await call.finish(call.engine.containers.create(spec))
     return call.json({"Id": made.id, "Warnings": [*warnings, *made.warnings]}, 201)
 

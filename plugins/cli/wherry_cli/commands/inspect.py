@@ -42,7 +42,8 @@ def _any(app: App, values: Values, arguments: list[str]) -> int:
             try:
                 return fetch(app, one, name, values)
             except ApiError as error:
-                if kind or error.status != 404:
+                # What is no name of an image may be one of a volume or a network.
+                if kind or (error.status != 404 and "invalid reference format" not in error.message):
                     raise
         raise CliError(f"Error: No such object: {name}")
 
