@@ -85,7 +85,7 @@ class NetworkSpec:
     enable_ipv6: bool = False
     pools: tuple[IpamPool, ...] = ()
     ipam_driver: str = "default"
-    ipam_options: Mapping[str, str] = attrs.field(factory=dict)
+    ipam_options: Mapping[str, str] | None = None
     options: Mapping[str, str] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
 

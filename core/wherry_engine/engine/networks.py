@@ -40,7 +40,8 @@ from wherry_engine.state.database import Change, Database
 from wherry_engine.state.table import Table
 from wherry_engine.work import Pool
 
-NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+NETWORK_NAME = re.compile(r"(?=.*\S)[^/\x00-\x1f\x7f]+")  # nothing on the host is named after it
+SINGLE = ("host", "none")  # drivers of which the predefined network is the only one there can be
 PREDEFINED = ("bridge", "host", "none")
 HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 
@@ -111,9 +112,9 @@ class Networks:
 
     async def create(self, spec: NetworkSpec) -> tuple[str, str]:
         """Make a network; returns its id and a warning ("" if none)."""
-        _check(spec)
         if spec.name in PREDEFINED:
             raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
+        _check(spec)
         async with self._choosing:
             if any(n.name == spec.name for n in self.table) or any(s.name == spec.name for s in self._planned.values()):
                 raise Conflict(f"network with name {spec.name} already exists")
@@ -292,7 +293,9 @@ def bip_pool(text: str) -> IpamPool:
 
 def _check(spec: NetworkSpec) -> None:
     if not NETWORK_NAME.fullmatch(spec.name):
-        raise Invalid(f"invalid network name {spec.name!r}: use letters, digits, _, . and -, a letter or digit first")
+        raise Invalid(f"invalid network name {spec.name!r}: it must not be blank, nor hold / or control characters")
+    if spec.driver in SINGLE:
+        raise Forbidden(f'only one instance of "{spec.driver}" network is allowed')
     if spec.ipam_driver not in ("", "default"):
         raise Invalid(f"unknown IPAM driver {spec.ipam_driver}; the engine has `default`")
     if spec.enable_ipv6:

@@ -12,7 +12,7 @@ from aiohttp import web
 from wherry_api.app import Api
 from wherry_api.connection import ApiConnection
 from wherry_api.facade import Engine
-from wherry_api.listeners import Listener, listen
+from wherry_api.listeners import BACKLOG, Listener, listen
 from wherry_api.tls import HalfClosing, server_context
 from wherry_engine.daemon.config import Listening
 
@@ -51,7 +51,9 @@ class ApiService:
             tls = server_context(listening.tls) if listening.tls else None
             for listener in listen(listening):
                 factory = partial(secured, tls) if tls and listener.tcp else connection
-                self._listening.append((listener, await loop.create_server(factory, sock=listener.socket)))
+                self._listening.append(
+                    (listener, await loop.create_server(factory, sock=listener.socket, backlog=BACKLOG))
+                )
         except BaseException:
             await self.stop()
             raise

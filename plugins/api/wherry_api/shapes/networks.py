@@ -28,7 +28,7 @@ def network_json(record: NetworkRecord, users: Users) -> Json:
         "EnableIPv6": spec.enable_ipv6,
         "IPAM": {
             "Driver": spec.ipam_driver,
-            "Options": spec.ipam_options or (None if record.predefined else {}),
+            "Options": spec.ipam_options,
             "Config": [_pool_json(pool) for pool in spec.pools] or None,
         },
         "Internal": spec.internal,
@@ -91,7 +91,7 @@ def read_network(body: Fields) -> NetworkSpec:
         enable_ipv6=body.boolean("EnableIPv6"),
         pools=pools,
         ipam_driver=ipam.text("Driver") or "default",
-        ipam_options=ipam.text_map("Options"),
+        ipam_options=ipam.maybe_text_map("Options"),
         options=body.text_map("Options"),
         labels=body.text_map("Labels"),
     )
