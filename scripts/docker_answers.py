@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.docker_requests import all_requests
+from scripts.engine import remove_cgroups
 from tests.api.openapi_checks import RECORDED, exceptions, find, instances, join, validate
 
 STARTING_TAKES = 60.0  # seconds; a slow disk and containerd need some
@@ -208,10 +208,3 @@ def wait_until_it_answers(process: subprocess.Popen[bytes], daemon: Daemon, log:
         else:
             return
     raise SystemExit(f"dockerd does not answer:\n{log.read_text()[-3000:]}")
-
-
-def remove_cgroups(name: str) -> None:
-    """Remove the daemon's control groups in every hierarchy, the deepest first."""
-    for group in [Path("/sys/fs/cgroup") / name, *Path("/sys/fs/cgroup").glob(f"*/{name}")]:
-        for folder, _, _ in os.walk(group, topdown=False):
-            os.rmdir(folder)

@@ -188,6 +188,13 @@ def sweep(before: Ledger, after: Ledger) -> None:
                 os.rmdir(folder)
 
 
+def remove_cgroups(name: str) -> None:
+    """Remove a control group in every hierarchy, the deepest first."""
+    for group in [Path("/sys/fs/cgroup") / name, *Path("/sys/fs/cgroup").glob(f"*/{name}")]:
+        for folder, _, _ in os.walk(group, topdown=False):
+            os.rmdir(folder)
+
+
 def answers(path: Path) -> bool:
     """Whether an engine answers GET /_ping on this socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.engine import Engine, Places, wait_for, workplace
+from scripts.engine import Engine, Places, remove_cgroups, wait_for, workplace
 
 from wherry.testing import tasks
 
@@ -94,8 +94,12 @@ def dockerd() -> Iterator[Subject]:
     parts = {"dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "docker-proxy"}
     with workplace() as where:
         roots = ["--data-root", str(where.data), "--exec-root", str(where.run), "--pidfile", str(where.pidfile)]
-        with peer(where, ["dockerd", *roots, "-H", where.host], {}):
-            yield Subject("dockerd", where.host, parts.__contains__)
+        group = where.top.name
+        try:
+            with peer(where, ["dockerd", *roots, "--cgroup-parent", f"/{group}", "-H", where.host], {}):
+                yield Subject("dockerd", where.host, parts.__contains__)
+        finally:
+            remove_cgroups(group)
 
 
 @contextlib.contextmanager

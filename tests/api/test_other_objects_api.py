@@ -152,6 +152,7 @@ def test_networks_are_made_listed_inspected_and_removed(serve: Serve) -> None:
         assert (made.status, made.value["Warning"]) == (201, "")
         spec = api.engine.networks.get("mine").spec
         assert (spec.driver, spec.internal, spec.pools[0].subnet) == ("bridge", True, "10.9.0.0/24")
+        assert (await api.ask("GET", "/networks/mine")).value["IPAM"]["Options"] is None
         again = await api.ask("POST", "/networks/create", body)
         assert (again.status, again.message) == (409, "network with name mine already exists")
         assert (await api.ask("POST", "/networks/create", {"Name": " "})).status == 400

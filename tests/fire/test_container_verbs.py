@@ -56,6 +56,14 @@ def test_a_paused_container_can_be_ended(fire: Fire, ending: str) -> None:
         assert fire.api.inspect("one")["State"]["ExitCode"] == {"stop": 7, "kill": 137}[ending]
 
 
+@pytest.mark.parametrize("query", [{}, {"signal": "KILL"}, {"signal": "9"}])
+def test_a_killed_container_has_ended_when_kill_is_answered(fire: Fire, query: dict[str, str]) -> None:
+    fire.api.run("one")
+    fire.api("POST", "/containers/one/kill", **query)
+    state = fire.api.inspect("one")["State"]
+    assert (state["Status"], state["Running"], state["ExitCode"]) == ("exited", False, 137)
+
+
 def test_a_paused_container_stays_paused_when_the_engine_is_killed(fire: Fire) -> None:
     fire.api.run("one", TICKS)
     fire.api("POST", "/containers/one/pause")

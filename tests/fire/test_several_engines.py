@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.docker_answers import remove_cgroups
-from scripts.engine import ROOT
+from scripts.engine import ROOT, remove_cgroups
 
 from wherry.testing.fixtures import HostLedger
 

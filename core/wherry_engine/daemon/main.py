@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(sys.argv[1:] if arguments is None else arguments)
         _log_to_stderr(config)
         _audit()
+        _take_descriptors()
         with ExitStack() as stack:
             _claim(config, stack)
             asyncio.run(_run(config))
@@ -55,6 +57,12 @@ def _audit() -> None:
             os.write(file, f"wherryd: {line}\n".encode())
 
         steps.enforce(report)
+
+
+def _take_descriptors() -> None:
+    """As many as are allowed: a client takes one or two, and a thousand that say nothing must keep nobody out."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _claim(config: Config, stack: ExitStack) -> None:

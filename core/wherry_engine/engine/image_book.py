@@ -45,7 +45,9 @@ class ImageBook:
         return tuple(sorted(tag.name for tag in self.tags if tag.image == image_id))
 
     def get(self, ref: str) -> ImageRecord:
-        """The image by name, id, or unique beginning of its id. Raises `NotFound`, or `Invalid` if several match."""
+        """The image by name, id, or unique beginning of its id. Raises `NotFound`, or `Invalid` if several match
+        or it can be no name.
+        """
         image = self._find(ref)
         return ImageRecord(image=image, tags=self.names(image.id))
 
