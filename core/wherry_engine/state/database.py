@@ -8,22 +8,26 @@ sqlite.org/pragma.html#pragma_synchronous (NORMAL does not sync the WAL at commi
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import attrs
 
 from wherry.errors import Failed
 from wherry.linux.steps import step
+from wherry_engine.state.space import fill_wal, keep_spare, open_reader, open_writer
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id))
 WITHOUT ROWID
 """
+
+log = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
@@ -56,22 +60,25 @@ class Database:
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         try:
             with step("engine.database.open"):
-                self._writer = self._connect()
-                self._writer.execute("PRAGMA journal_mode=WAL")
-                self._writer.execute(SCHEMA)
-        except sqlite3.Error as error:
+                self._open()
+        except (sqlite3.Error, OSError) as error:
             raise Failed(f"the database {path} cannot be opened: {error}") from error
         self._sync = ""
         self._thread = threading.Thread(target=self._write, name="database", daemon=True)
         self._thread.start()
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+    def _open(self) -> None:
+        self._writer = open_writer(self._path)
+        self._writer.execute(SCHEMA)
+        fill_wal(self._path)
+        # Held until SQLite has closed its own: closing any descriptor of a file gives up the process's locks on it.
+        self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        self._keep_spare()
+        self._reader = open_reader(self._path)
 
     def load(self, kind: str) -> Iterator[tuple[str, bytes]]:
         """All rows of a kind as (id, value)."""
-        with closing(self._connect()) as reader:
-            yield from reader.execute("SELECT id, value FROM object WHERE kind = ? ORDER BY id", (kind,)).fetchall()
+        yield from self._reader.execute("SELECT id, value FROM object WHERE kind = ? ORDER BY id", (kind,)).fetchall()
 
     async def commit(self, *changes: Change, sync: bool = True) -> None:
         """Write these rows in one transaction, then publish them. Raises `Failed`; then nothing is written."""
@@ -105,6 +112,8 @@ class Database:
             self._transaction(batch)
             if last:
                 break
+            if self._queue.empty():
+                self._keep_spare()
 
     def _transaction(self, batch: Sequence[_Request]) -> None:
         error: Failed | None = None
@@ -124,6 +133,13 @@ class Database:
             loop = request.done.get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._answer, request.done, error)
+
+    def _keep_spare(self) -> None:
+        """A database that has grown gets free pages again; if the disk has no room for them, after a later commit."""
+        try:
+            keep_spare(self._writer, self._file)
+        except (sqlite3.Error, OSError) as error:
+            log.debug("the database %s cannot be given free pages: %s", self._path, error)
 
     @staticmethod
     def _answer(done: asyncio.Future[None], error: Failed | None) -> None:
@@ -150,3 +166,5 @@ class Database:
         self._thread.join()
         with step("engine.database.close"):
             self._writer.close()
+            self._reader.close()
+            os.close(self._file)
