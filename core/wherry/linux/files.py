@@ -23,7 +23,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644, *, sync: bool = False
 
     With `sync` it survives a loss of power once this returns. One writer at a time for one path.
     """
-    new = path.with_name(f".{path.name}.new")
+    new = _unfinished(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         file = os.open(new, flags, mode)
@@ -44,7 +44,11 @@ def write_file(path: Path, data: bytes, mode: int = 0o644, *, sync: bool = False
             os.unlink(new)
         raise
     if sync:
-        _with_open(path.parent, os.fsync)
+        sync_directory(path.parent)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def write_all(file: int, data: bytes | memoryview) -> None:
@@ -55,9 +59,29 @@ def write_all(file: int, data: bytes | memoryview) -> None:
         written = os.write(file, data)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, and what a killed `write_file` left of it. It stays removed after a loss of power."""
+    for name in (_unfinished(path), path):
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Write out the names in a directory: what was made, renamed or removed in it survives a loss of power."""
+    _with_open(path, os.fsync)
+
+
 def sync_filesystem(path: Path) -> None:
     """Write out everything that the file system of `path` holds back, and wait for it."""
     _with_open(path, lambda opened: call("syncfs", opened))
+
+
+def clear_directory(path: Path, mode: int = 0o755) -> None:
+    """Make the directory empty, and make it if it is missing. A full disk has no room for a new one, so the old one stays."""
+    path.mkdir(mode=mode, exist_ok=True)
+    for entry in path.iterdir():
+        remove_tree(entry)
 
 
 def remove_tree(path: Path) -> None:

@@ -19,8 +19,8 @@ __all__ = [
 class StorageDriver(DriverSpec):
     """Snapshots of file trees: *active* (being written) or *committed* (may be a parent).
 
-    Keys and names are safe file names in one namespace; a removed one may return. The engine mounts, extracts, walks and
-    syncs: before `commit` what it wrote, after it the driver's root. If the mount is an overlay with an upperdir, layers
+    Keys and names are safe file names in one namespace; a removed one may return. The engine mounts, extracts, walks and,
+    before `commit`, syncs what it wrote; the driver syncs what `commit` and `remove` change. If the mount is an overlay with an upperdir, layers
     are extracted into that upperdir, unmounted, with overlay whiteouts; else into the mounted tree, where a whiteout is
     a deletion. One live instance a root. FEATURES: "quota", "idmap"; a feature or optional hook may still raise
     `Unsupported` on this host: the engine falls back or refuses.
@@ -40,12 +40,15 @@ class StorageDriver(DriverSpec):
     @spec
     @abstractmethod
     def commit(self, key: str, name: str) -> None:
-        """Turn active `key` into committed `name`, atomically. The engine has unmounted it. Raises `NotFound`."""
+        """Turn active `key` into committed `name`, atomically. The engine has unmounted it. Raises `NotFound`.
+
+        Survives a loss of power once it returns: after a rename, that is `wherry.linux.files.sync_directory`.
+        """
 
     @spec
     @abstractmethod
     def remove(self, key: str) -> None:
-        """Remove a snapshot of either kind. Its children are gone already."""
+        """Remove a snapshot of either kind. Its children are gone already. It stays removed after a loss of power."""
 
     @spec
     @abstractmethod

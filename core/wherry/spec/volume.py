@@ -26,12 +26,15 @@ class VolumeDriver(DriverSpec):
     @spec
     @abstractmethod
     def create(self, name: str, options: Any) -> str | None:
-        """Make the volume; need not reach its server. Return the path where its data shows without a mount, if any."""
+        """Make the volume; need not reach its server. Return the path where its data shows without a mount, if any.
+
+        What it makes on the disk survives a loss of power once it returns (`wherry.linux.files.sync_directory`).
+        """
 
     @spec
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Remove the volume and its data. Nobody uses it."""
+        """Remove the volume and its data. Nobody uses it. It stays removed after a loss of power."""
 
     @spec
     @abstractmethod

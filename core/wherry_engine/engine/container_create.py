@@ -222,8 +222,8 @@ class Creator:
 
     async def _erase(self, id: str) -> None:
         parts = self._parts
-        await parts.drivers.call("container.erase.snapshot", parts.storage, lambda hook: hook.remove(key=id))
         await self._pool.run("container.erase.folder", lambda: remove_tree(parts.folders.container(id)))
+        await parts.drivers.call("container.erase.snapshot", parts.storage, lambda hook: hook.remove(key=id))
 
     async def _remove_volumes(self, names: Sequence[str]) -> None:
         for name in names:

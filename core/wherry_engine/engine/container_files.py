@@ -82,6 +82,7 @@ def write_files(
 ) -> None:
     """Write hosts, hostname and resolv.conf. They are rewritten at every start and need no sync."""
     folder = folders.container(container.id)
+    folder.mkdir(mode=0o710, exist_ok=True)  # a loss of power after the creation may have taken it
     base = HOST_HOSTS.read_text() if container.host.network_mode == "host" and HOST_HOSTS.exists() else LOOPBACK
     (folder / "hosts").write_text(base + hosts(container, networks, around))
     (folder / "hostname").write_text(f"{container.config.hostname or socket.gethostname()}\n")

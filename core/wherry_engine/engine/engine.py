@@ -11,7 +11,7 @@ import attrs
 
 from wherry.errors import WherryError
 from wherry.linux import cgroups
-from wherry.linux.files import remove_tree
+from wherry.linux.files import clear_directory, remove_tree
 from wherry.linux.mounts import bind, make_shared, unbind
 from wherry.linux.steps import step
 from wherry.model.commits import CommitSpec
@@ -156,6 +156,7 @@ class Engine:
         with step("engine.roots"):
             for folder in (data, *(data / name for name in FOLDERS), *self._exec_folders()):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            clear_directory(data / "images/tmp")  # no load has begun, and a loss of power may bring back a file
             bind(str(data), str(data))
             make_shared(str(data))
 

@@ -18,7 +18,7 @@ from base64 import b32encode
 from collections.abc import Iterator
 from pathlib import Path
 
-from wherry.linux.files import remove_tree
+from wherry.linux.files import clear_directory, remove_tree, sync_directory
 
 
 class Layout:
@@ -31,9 +31,9 @@ class Layout:
 
     def set_up(self) -> None:
         """Make the folders that are missing and remove what a killed call left."""
-        remove_tree(self.new)
-        for folder in (self.root, self.active, self.committed, self.links, self.empty, self.new):
+        for folder in (self.root, self.active, self.committed, self.links, self.empty):
             folder.mkdir(mode=0o700, exist_ok=True)
+        clear_directory(self.new, 0o700)
         self.empty.chmod(0o755)
         self._repair_links()
 
@@ -70,6 +70,7 @@ class Layout:
         link.unlink(missing_ok=True)
         link.symlink_to(f"../committed/{name}/diff")
         (self.active / key).rename(self.committed / name)
+        sync_directory(self.committed)  # and, as a rename is one change, of `active`
 
     def remove(self, key: str) -> None:
         """Remove what there is of this name."""
@@ -82,6 +83,7 @@ class Layout:
                 continue
             if folder is self.committed:
                 self.link(key).unlink(missing_ok=True)
+            sync_directory(folder)
             remove_tree(trash)
 
     def parent(self, snapshot: Path) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from wherry.linux.files import remove_tree, tree_usage
+from wherry.linux.files import clear_directory, remove_tree, sync_directory, tree_usage
 from wherry.linux.mounts import is_mount
 from wherry.spec.volume import Conflict, Context, Invalid, Mount, NotFound, Usage, VolumeDriver, hookimpl, option
 
@@ -39,8 +39,7 @@ class Driver(VolumeDriver):
     def __init__(self, context: Context) -> None:
         self._root = context.root
         self._new = context.root / ".new"
-        remove_tree(self._new)
-        self._new.mkdir(0o700)
+        clear_directory(self._new, 0o700)
 
     @hookimpl
     def create(self, name: str, options: Any) -> str | None:
@@ -58,6 +57,7 @@ class Driver(VolumeDriver):
             (new / "_data").mkdir()
             (new / "_data").chmod(0o755)
             new.rename(self._root / name)
+            sync_directory(self._root)
         return None if mounted else str(self._data(name))
 
     @hookimpl
@@ -71,6 +71,7 @@ class Driver(VolumeDriver):
             (self._root / name).rename(trash)
         except FileNotFoundError:
             return
+        sync_directory(self._root)
         remove_tree(trash)
 
     @hookimpl
