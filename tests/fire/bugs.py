@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from wherry_engine.state.database import Database
 
 
 def unsynced_commits() -> None:
     """A commit is acknowledged before it is on the disk."""
-    Database._synchronous = lambda self, mode: self._writer.execute("PRAGMA synchronous=OFF")  # type: ignore[method-assign, assignment, return-value]
+
+    def synchronous(self: Database, mode: str) -> None:
+        self._writer.execute("PRAGMA synchronous=OFF")
+
+    patch.object(Database, "_synchronous", synchronous).start()
 
 
 def unsynced_folders() -> None:
@@ -22,7 +27,7 @@ def unsynced_folders() -> None:
         if not os.path.isdir(f"/proc/self/fd/{file}"):
             real(file)
 
-    os.fsync = fsync
+    patch.object(os, "fsync", fsync).start()
 
 
 BUGS: dict[str, Callable[[], None]] = {

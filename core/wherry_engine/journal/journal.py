@@ -8,20 +8,25 @@ so a failed operation, a killed engine and a lost host take the same road back.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from wherry.errors import Failed, WherryError
 from wherry.model.names import new_id
 from wherry_engine.state.codec import decode, encode
 from wherry_engine.state.database import Change, Database
 from wherry_engine.work import Late
 
 KIND = "intent"
+_FULL = 1 << 20  # bytes free on a disk that was too small for something: what failed has given back a little
 Finish = Callable[[str, Mapping[str, Any]], Awaitable[Sequence[Change]]]
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,13 @@ class Intent:
     name: str
     object: str
     data: dict[str, Any]
+
+
+def _disk_is_full(error: Exception, root: Path) -> bool:
+    """Whether this error comes from a full data root. Other processes' errors are known by their words alone."""
+    words = (os.strerror(errno.ENOSPC), "database or disk is full")
+    free = os.statvfs(root)
+    return any(each in str(error) for each in words) and (free.f_bavail * free.f_frsize < _FULL or not free.f_favail)
 
 
 def _rising_id() -> str:
@@ -99,6 +111,16 @@ class Journal:
             task = asyncio.create_task(self._finish_late(operation.intent, late))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
+            raise
+        except (WherryError, OSError) as error:
+            full = _disk_is_full(error, self._database.root)
+            if not operation.committed:
+                await asyncio.shield(self._finish_quietly(operation.intent))
+            if full:
+                raise Failed(
+                    f"no space left on device: the disk of the data root {self._database.root} is full; remove containers, "
+                    f"images or volumes that are not needed, or give it more space ({error})"
+                ) from error
             raise
         except BaseException:
             if not operation.committed:

@@ -87,7 +87,7 @@ class Container:
         self.closing: list[Callable[[], None]] = []  # called when stdin has been closed, which has been asked for
         self.peers: list[Peer] = []
         self.log: LogFile | None = None
-        self.lost = 0  # bytes of output that could not be written to the log
+        self.lost = 0  # bytes of output that could not be written to the log and are not yet told there
         self.waiting = False  # for the compression of the log before last
         self.streams: dict[str, Stream] = {}
         for name in ("stdout", "stderr"):

@@ -140,10 +140,14 @@ def _shift(source: str, target: str, suffixes: tuple[str, ...]) -> None:
 def _compress(path: str) -> None:
     """Replace a file by its .gz; a reader finds the one or the other at any time."""
     packer = zlib.compressobj(wbits=_GZIP)
-    with open(path, "rb") as source, open(f"{path}.gz.tmp", "wb") as target:
-        os.chmod(target.fileno(), 0o640)
-        while block := source.read(_BLOCK):
-            target.write(packer.compress(block))
-        target.write(packer.flush())
+    try:
+        with open(path, "rb") as source, open(f"{path}.gz.tmp", "wb") as target:
+            os.chmod(target.fileno(), 0o640)
+            while block := source.read(_BLOCK):
+                target.write(packer.compress(block))
+            target.write(packer.flush())
+    except OSError:  # a full disk, which this must not keep full
+        os.unlink(f"{path}.gz.tmp")
+        raise
     os.rename(f"{path}.gz.tmp", f"{path}.gz")
     os.unlink(path)

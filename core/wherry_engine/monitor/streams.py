@@ -124,8 +124,15 @@ class Streams:
             self._close(stream)
         self.attachments.release(container)
         if container.log is not None:
+            self._tell_lost(container, container.log)
             container.log.close()
             container.log = None
+
+    def _tell_lost(self, container: Container, log: LogFile) -> None:
+        """The last that was written is missing: say so, if there is room by now."""
+        if container.lost:
+            with suppress(OSError):  # has been reported
+                log.append(_gap(container, log.ending("stderr", time.time_ns())))
 
     def rearm(self, container: Container) -> None:
         """Look again at what has been ignored while someone was slow."""
@@ -222,13 +229,17 @@ class Streams:
         if fitting < len(records):
             records = records[:fitting]
             count = length_of(data, records.count(b"\n"))
+        container = stream.container
+        if container.lost:
+            records = _gap(container, end) + records
         self.progress.begin(stream.slot, log.size, count)
         try:
             log.append(records)
+            container.lost = 0
         except OSError as error:  # a full disk must not stop the container
-            if not stream.container.lost:
-                report(f"container {stream.container.id}: output lost: {error}")
-            stream.container.lost += count
+            if not container.lost:
+                report(f"container {container.id}: output lost: {error}")
+            container.lost += count
         self.progress.written(stream.slot)
         self._consume(stream.fd, count)
         self.progress.clear(stream.slot)
@@ -250,6 +261,11 @@ class Streams:
             del stream.container.streams[stream.name]
         stream.close()
         self.home.post(lambda: self.ended(stream.container))
+
+
+def _gap(container: Container, end: bytes) -> bytes:
+    """The record that stands in the log for what is missing there."""
+    return encode(f"wherry: {container.lost} bytes of output are missing here, the disk was full\n".encode(), end)
 
 
 def _available(pipe: int) -> int:

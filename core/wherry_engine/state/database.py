@@ -95,6 +95,11 @@ class Database:
             raise
         self._publish(changes)
 
+    @property
+    def root(self) -> Path:
+        """The folder that it lies in."""
+        return self._path.parent
+
     @staticmethod
     def _publish(changes: Sequence[Change]) -> None:
         for change in changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -147,15 +148,17 @@ def _overlay(folder: Path, layers: Sequence[str], writable: bool) -> Mount:
 def _probe(folder: Path) -> None:
     """Raise `Unsupported` unless overlayfs works on the root's file system."""
     shown = folder / "shown"
-    for name in ("lower", "diff", "work", "shown"):
-        (folder / name).mkdir(parents=True)
     try:
+        for name in ("lower", "diff", "work", "shown"):
+            (folder / name).mkdir(parents=True)
         os.setxattr(folder / "diff", "trusted.overlay.opaque", b"y")
         # `volatile`: unmounting must not write out all that the file system holds back.
         options = (*_overlay(folder, [str(folder / "lower")], True).options, "volatile")
         mount("overlay", "overlay", str(shown), options)
         unmount(str(shown))
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # says nothing of overlayfs; the engine must start to make room
+            return
         raise Unsupported(f"overlay2 does not work in {folder.parent}: {error.strerror}") from error
     finally:
         remove_tree(folder)
