@@ -9,12 +9,11 @@ import asyncio
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -30,8 +29,6 @@ from wherry_engine.engine.check_places import Places as HostPlaces
 from wherry_engine.engine.check_view import View
 from wherry_engine.engine.container_files import Folders
 from wherry_engine.engine.processes import Processes
-from wherry_engine.journal.journal import Intent
-from wherry_engine.state.codec import encode
 from wherry_engine.work import Pool
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -174,10 +171,12 @@ def lose_bridge(lab: Lab) -> str:
 
 
 def plant_row(lab: Lab) -> str:
-    intent = Intent(id="00000000000000000001-leak", name="volume.create", object="leak", data={"driver": "local"})
-    with closing(sqlite3.connect(lab.where.data / "wherry.db")) as database, database:
-        database.execute("INSERT INTO object VALUES ('intent', ?, ?)", (intent.id, encode(intent)))
-    return "operation 00000000000000000001-leak: volume.create of leak was begun"
+    data = lab.where.data / "volume/local/leak/_data"
+    lab.wherry("volume", "create", "leak")
+    run("mount", "-t", "tmpfs", "leak", str(data))
+    assert lab.wherry("volume", "rm", "leak").status == 1  # what cannot be finished stays recorded
+    run("umount", str(data))
+    return ": volume.remove of leak was begun"
 
 
 def plant_port(lab: Lab) -> str:

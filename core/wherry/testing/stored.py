@@ -23,7 +23,10 @@ def files(roots: Sequence[Path]) -> Found:
 
 
 def rows(databases: Sequence[Path]) -> Found:
-    """The rows of every table of these SQLite databases; a missing file has none."""
+    """The rows of every table of these SQLite databases; a missing file has none.
+
+    A running engine lets nobody else into its database: it must have ended.
+    """
     found: Found = {}
     for database in databases:
         if not database.exists():
