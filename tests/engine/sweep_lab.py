@@ -1,9 +1,14 @@
 """An engine in this process, on a data root that outlives it, and what a sweep does with it. Run as a program.
 
-sweep_lab.py ROOT trace                     each scenario once; prints {scenario: [steps reached]} and the outcomes
-sweep_lab.py ROOT error SCENARIO STEP...    each step fails once, before and after; prints the problems
+sweep_lab.py ROOT trace [SCENARIO...]       each scenario once; prints {scenario: [steps reached]} and the outcomes
+sweep_lab.py ROOT error SCENARIO STEP...    each step fails once, before and after; prints the problems, and the steps
+                                            that the way back from each failure reaches
+sweep_lab.py ROOT again SCENARIO STEP/UNDO...   a step fails, and on the way back another, until the engine's next start
 sweep_lab.py ROOT kill SCENARIO STEP PLACE  recovers, checks what the last kill left, and dies in this step
+sweep_lab.py ROOT kill SCENARIO STEP/UNDO PLACE  the same, but the step fails, and the engine dies on the way back
 sweep_lab.py ROOT end                       recovers, checks, and ends in order
+
+WHERRY_LAB_BUG in the environment names a bug of tests.fire.bugs to be planted first.
 """
 
 from __future__ import annotations
@@ -16,10 +21,12 @@ import os
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
+from tests.fire.bugs import plant
 
 from wherry.errors import WherryError
 from wherry.linux import steps
@@ -331,16 +338,17 @@ async def settled(lab: Lab) -> list[str]:
     for _ in range(40):
         await lab.engine._ends.settled()
         if not (faults := await lab.faults()):
-            return []
+            return [str(finding) for finding in await lab.engine.check()]
         await asyncio.sleep(0.05)
     return faults
 
 
-async def trace(lab: Lab) -> dict[str, Any]:
-    """Each scenario once, unhindered: the steps it reaches, and the states before and after."""
+async def trace(lab: Lab, names: list[str]) -> dict[str, Any]:
+    """Each of these scenarios (none: of all) once, unhindered: the steps it reaches, and the states before and after."""
     result: dict[str, Any] = {}
     await lab.start()
-    for name, scenario in SCENARIOS.items():
+    for name in names or SCENARIOS:
+        scenario = SCENARIOS[name]
         await scenario.prepare(lab.engine)
         before = lab.state()
         REACHED.clear()
@@ -355,6 +363,7 @@ async def trace(lab: Lab) -> dict[str, Any]:
 REACHED: set[str] = set()
 # These follow any change of the network after a moment, so only the scenario that waits for them counts.
 BACKGROUND = {"network.check", "network.survey"}
+SECOND: list[str] = []  # what is armed once a failpoint has fired
 
 
 def note_steps(file: Path) -> None:
@@ -366,7 +375,13 @@ def note_steps(file: Path) -> None:
         if name not in REACHED:
             REACHED.add(name)
             os.write(notes, f"{name}\n".encode())
-        original(name, place)
+        try:
+            original(name, place)
+        except steps.Failpoint:
+            REACHED.clear()  # from here on it is the way back that reaches them
+            if SECOND:
+                steps.arm(SECOND[0])
+            raise
 
     steps._fire = note
 
@@ -392,10 +407,11 @@ async def plain(lab: Lab, site: str) -> list[str]:
     return problems
 
 
-async def error(lab: Lab, name: str, names: list[str]) -> list[str]:
+async def error(lab: Lab, name: str, names: list[str]) -> dict[str, Any]:
     """Each step of a scenario fails once: the state is as before, or, where there is no way back, as after."""
     await lab.start()
     problems: list[str] = []
+    back: dict[str, list[str]] = {}
     outcomes = json.loads((lab.root / "trace.json").read_text())[name]
     for step in names:
         for place in ("before", "after"):
@@ -408,6 +424,7 @@ async def error(lab: Lab, name: str, names: list[str]) -> list[str]:
                 failed = f"{type(cause).__name__}: {cause}"
             fired = not steps._armed
             steps.arm("")
+            back[step] = sorted(REACHED)
             problems += [f"{step}@{place}: {fault} (after {failed or 'success'})" for fault in await settled(lab)]
             expected = outcomes["before"] if failed else outcomes["after"]
             if _comparable(lab.state()) != _comparable(expected):
@@ -415,6 +432,33 @@ async def error(lab: Lab, name: str, names: list[str]) -> list[str]:
             if not fired:
                 problems.append(f"{step}@{place}: was not reached")
             await lab.clean()
+    await lab.engine.stop()
+    return {"problems": problems, "back": back}
+
+
+async def again(lab: Lab, name: str, pairs: list[str]) -> list[str]:
+    """A step fails, and then one of the way back, whenever it is tried: the next start finishes what was begun."""
+    await lab.start()
+    problems: list[str] = []
+    outcomes = json.loads((lab.root / "trace.json").read_text())[name]
+    for pair in pairs:
+        step, undo = pair.split("/")
+        await SCENARIOS[name].prepare(lab.engine)
+        steps.arm(f"{step}=error")
+        SECOND[:] = [f"{undo}=error@before"]
+        failed = ""
+        try:
+            await asyncio.wait_for(SCENARIOS[name].act(lab.engine), 3)
+        except (WherryError, OSError, TimeoutError) as cause:
+            failed = f"{type(cause).__name__}: {cause}"
+        await lab.engine.stop()
+        SECOND.clear()
+        steps.arm("")
+        await lab.start()
+        problems += [f"{pair}: {fault} (after {failed or 'success'})" for fault in await settled(lab)]
+        if _comparable(lab.state()) not in (_comparable(outcomes["before"]), _comparable(outcomes["after"])):
+            problems.append(f"{pair}: {lab.state()} is neither as before nor as after (after {failed or 'success'})")
+        await lab.clean()
     await lab.engine.stop()
     return problems
 
@@ -451,8 +495,12 @@ async def kill(lab: Lab, name: str, step: str, place: str) -> list[str]:
     await SCENARIOS[name].prepare(lab.engine)
     record = {"scenario": name, "step": f"{step}@{place}", "before": _comparable(lab.state())}
     (lab.root / "last.json").write_text(json.dumps(record))
-    steps.arm(f"{step}=kill@{place}")
-    await SCENARIOS[name].act(lab.engine)
+    first, _, undo = step.partition("/")
+    if undo:
+        SECOND.append(f"{undo}=kill@{place}")
+    steps.arm(f"{first}=error" if undo else f"{first}=kill@{place}")
+    with suppress(WherryError, OSError):  # of the step that fails, before the kill on the way back
+        await SCENARIOS[name].act(lab.engine)
     await asyncio.sleep(1)
     return [f"{step}@{place} was not reached by {name}"]
 
@@ -466,12 +514,17 @@ async def end(lab: Lab) -> list[str]:
 def main(root: str, mode: str, *rest: str) -> int:
     lab = Lab(Path(root))
     note_steps(lab.root / "reached")
+    if bug := os.environ.get("WHERRY_LAB_BUG"):
+        plant(bug)
     if mode == "trace":
-        result = asyncio.run(trace(lab))
+        result = asyncio.run(trace(lab, list(rest)))
         (lab.root / "trace.json").write_text(json.dumps(result))
         return 0
     if mode == "error":
-        problems = asyncio.run(error(lab, rest[0], list(rest[1:])))
+        sys.stdout.write(json.dumps(asyncio.run(error(lab, rest[0], list(rest[1:])))))
+        return 0
+    if mode == "again":
+        problems = asyncio.run(again(lab, rest[0], list(rest[1:])))
     elif mode == "kill":
         problems = asyncio.run(kill(lab, rest[0], rest[1], rest[2]))
     elif mode == "plain":

@@ -5,26 +5,17 @@ One engine's data root goes through the whole sweep, in a network namespace of i
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.engine.plain_drivers import install
+from tests.engine.sweep import Lab, sweep
 
-from wherry.testing import steps, tasks
+from wherry.testing import steps
 from wherry.testing.fixtures import HostLedger
-from wherry.testing.ledger import become_subreaper, reap_orphans
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
-LAB = Path(__file__).with_name("sweep_lab.py")
 # Steps that the engine's life passes outside the operations that are swept here, each with the test that reaches it.
 ELSEWHERE = {
     "container.end.thaw": "tests/fire/test_reboot.py",
@@ -47,52 +38,10 @@ ELSEWHERE = {
 }
 
 
-class Lab:
-    """A root folder on a tmpfs and a namespace; each call is a process of its own."""
-
-    def __init__(self, root: Path, netns: str) -> None:
-        self.root, self._netns = root, netns
-        assert self.call("trace") is None
-        self.trace: dict[str, Any] = json.loads((root / "trace.json").read_text())
-
-    def call(self, *arguments: str) -> Any:
-        """What the lab prints; None if it prints nothing, "killed" if it was."""
-        command = ["nsenter", f"--net={self._netns}", sys.executable, str(LAB), str(self.root), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
-        if done.returncode == -signal.SIGKILL:
-            return "killed"
-        assert done.returncode == 0, done.stderr[-4000:]
-        return json.loads(done.stdout) if done.stdout else None
-
-    def reached(self) -> dict[str, str]:
-        """Every step that a scenario reaches, with the first scenario that does."""
-        found: dict[str, str] = {}
-        for name, outcome in self.trace.items():
-            for step in outcome["steps"]:
-                found.setdefault(step, name)
-        return found
-
-
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    become_subreaper()
-    name = f"sweep{os.getpid()}"
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wherry-sweep-"))
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
-        stack.callback(subprocess.run, ["umount", "-R", "-l", folder], check=True)
-        subprocess.run(["ip", "netns", "add", name], check=True)
-        stack.callback(subprocess.run, ["ip", "netns", "del", name], check=True)
-        stack.callback(_end_processes, folder)
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        yield Lab(Path(folder), f"/run/netns/{name}")
-
-
-def _end_processes(folder: str) -> None:
-    for process in tasks.descendants(os.getpid()):
-        if folder in Path(f"/proc/{process.pid}/cmdline").read_text():
-            os.kill(process.pid, signal.SIGKILL)
-    reap_orphans([])
+    with sweep() as made:
+        yield made
 
 
 def test_every_scenario_works_unhindered(lab: Lab) -> None:
@@ -106,15 +55,28 @@ def test_a_step_that_fails_leaves_the_state_as_if_never_attempted(lab: Lab) -> N
     for step, scenario in lab.reached().items():
         by_scenario.setdefault(scenario, []).append(step)
     for scenario, names in by_scenario.items():
-        problems += [f"{scenario}: {problem}" for problem in lab.call("error", scenario, *names)]
+        found = lab.call("error", scenario, *names)
+        problems += [f"{scenario}: {problem}" for problem in found["problems"]]
+        lab.back[scenario] = found["back"]
     assert not problems, "\n".join(problems)
 
 
-def test_a_kill_in_any_step_leaves_nothing_after_recovery(lab: Lab, host_ledger: HostLedger) -> None:
+def test_a_way_back_that_fails_as_well_is_gone_to_its_end_by_the_next_start(lab: Lab) -> None:
+    problems: list[str] = []
+    for scenario, pairs in lab.ways_back().items():
+        problems += [f"{scenario}: {problem}" for problem in lab.call("again", scenario, *pairs)]
+    assert not problems, "\n".join(problems)
+
+
+def test_a_kill_in_any_step_or_on_any_way_back_leaves_nothing_after_recovery(lab: Lab, host_ledger: HostLedger) -> None:
     problems: list[str] = []
     for step, scenario in lab.reached().items():
         for place in ("before", "after"):
             result = lab.call("kill", scenario, step, place)
+            problems += [] if result == "killed" else result
+    for scenario, pairs in lab.ways_back().items():
+        for pair in pairs:
+            result = lab.call("kill", scenario, pair, "before")
             problems += [] if result == "killed" else result
     problems += lab.call("end")
     assert not problems, "\n".join(problems)

@@ -35,7 +35,7 @@ class Host:
 
     def wherry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "WHERRY_HOST": self.places.host}
-        command = [ROOT / ".venv/bin/wherry", *arguments]
+        command = [str(ROOT / ".venv/bin/wherry"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     def do(self, *arguments: str) -> str:
@@ -59,8 +59,8 @@ class Host:
             self.do("volume", "ls", "-q"),
             self.do("network", "ls", "-q"),
         ]
-        folders = ("containers", "mounts", "images/tmp", "images/blobs/sha256", "volume/local", "volume/local/.new")
-        folders += tuple(f"storage/overlay2/{name}" for name in ("active", "committed", "new"))
+        folders = [f"storage/overlay2/{name}" for name in ("active", "committed", "new")]
+        folders += ["containers", "mounts", "images/tmp", "images/blobs/sha256", "volume/local", "volume/local/.new"]
         kept = {f"{folder}/{name}" for folder in folders for name in os.listdir(self.data / folder)}
         return kept | set("\n".join(listed).split())
 

@@ -319,7 +319,10 @@ class Engine:
         self._restarts.open()
 
     async def stop(self) -> None:
-        """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root."""
+        """Let go of everything. Containers run on; if none runs, nothing of ours stays on the host but the data root.
+
+        What could not be undone before is tried once more; if it still cannot be, all stays for the next start to do it.
+        """
         await self._restarts.close()
         if not self._settings.live_restore:
             await self._stopper.stop_all(self._settings.shutdown_timeout)
@@ -327,7 +330,8 @@ class Engine:
         self.execs.close()
         await self._care.stop()
         self.events.close()
-        if any(container.state.alive for container in self.containers.list()):
+        await self._journal.recover()
+        if self._journal.unfinished() or any(container.state.alive for container in self.containers.list()):
             await self._processes.close()
             self._database.close()
             return

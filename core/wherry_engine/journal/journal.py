@@ -177,8 +177,8 @@ class Journal:
         return name in self._finishes
 
     async def recover(self) -> int:
-        """Finish every recorded intent, newest first; returns how many. One that fails is reported and stays."""
-        intents = self.pending()
+        """Finish what is recorded and not under way, newest first; returns how many. One that fails is reported and stays."""
+        intents = self.unfinished()
         for intent in reversed(intents):
             log.info("recovering: %s of %s", intent.name, intent.object)
             await self._finish_quietly(intent)
