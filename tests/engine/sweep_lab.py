@@ -424,7 +424,7 @@ async def error(lab: Lab, name: str, names: list[str]) -> dict[str, Any]:
                 failed = f"{type(cause).__name__}: {cause}"
             fired = not steps._armed
             steps.arm("")
-            back[step] = sorted(REACHED)
+            back[step] = sorted(REACHED - BACKGROUND)
             problems += [f"{step}@{place}: {fault} (after {failed or 'success'})" for fault in await settled(lab)]
             expected = outcomes["before"] if failed else outcomes["after"]
             if _comparable(lab.state()) != _comparable(expected):
