@@ -10,7 +10,8 @@ from unittest.mock import patch
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointRecord
 from wherry_engine.engine.endpoints import Endpoints
-from wherry_engine.engine.layers import Layer, Layers, Source, snapshot_name
+from wherry_engine.engine.layer_names import snapshot_name
+from wherry_engine.engine.layers import Layer, Layers
 from wherry_engine.state.database import Database
 
 
@@ -38,7 +39,7 @@ def layer_before_journal() -> None:
     """A layer's snapshot is made before the intent that would let recovery remove it."""
     add = Layers._add
 
-    async def early(self: Layers, chain_id: str, diff_id: str, parent: str, source: Source) -> Layer:
+    async def early(self: Layers, chain_id: str, diff_id: str, parent: str, *rest: Any) -> Layer:
         await self._drivers.call(
             "layer.add.prepare",
             self._storage,
@@ -49,7 +50,7 @@ def layer_before_journal() -> None:
                 quota=None,
             ),
         )
-        return await add(self, chain_id, diff_id, parent, source)
+        return await add(self, chain_id, diff_id, parent, *rest)
 
     patch.object(Layers, "_add", early).start()
 

@@ -132,7 +132,7 @@ class Load:
         await self.engine.images.remove(f"own-{name}")
 
     async def container(self, name: str, chance: random.Random) -> None:
-        volumes = ("/anonymous",) if chance.random() < 0.5 else ()
+        volumes = ("/seed",) if chance.random() < 0.5 else ()
         config = Config(image="base", cmd=("true",), volumes=volumes)
         await self.engine.containers.create(
             ContainerSpec(name=name, config=config, host=HostConfig(network_mode="none"))
@@ -250,6 +250,9 @@ def damaged(data: Path) -> list[str]:
             kind, _, digest = file.name.partition("-")
             if not content or (kind == "payload" and hashlib.sha256(content).hexdigest() != digest):
                 problems.append(f"{file.relative_to(data)} is damaged, {len(content)} bytes")
+    for file in (data / "volume" / "local").glob("*/_data/**/*"):
+        if file.is_file() and not file.stat().st_size:
+            problems.append(f"{file.relative_to(data)} is empty")
     return problems
 
 

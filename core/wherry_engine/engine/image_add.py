@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from wherry.errors import Invalid, NotFound
-from wherry.linux.files import write_all, write_file
+from wherry.linux.files import remove_file, write_all, write_file
 from wherry.model.images import Image, ImageProgress
 from wherry.model.names import new_id, short_id
 from wherry.model.references import parse_reference
@@ -185,15 +185,18 @@ class Importer:
         path, content = self._spool / name, hashlib.sha256()
 
         def take(data: bytes) -> None:
-            write_all(descriptor, data)
+            write_all(opened[0], data)
             content.update(data)
 
-        descriptor = await self._pool.run("image.load.spool", lambda: os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        opened: list[int] = []  # filled by the thread, so that nothing stays open if the caller is cancelled meanwhile
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         try:
+            await self._pool.run("image.load.spool", lambda: opened.append(os.open(path, flags, 0o600)))
             async for data in stream:
                 await asyncio.to_thread(take, data)
         finally:
-            os.close(descriptor)
+            for descriptor in opened:
+                os.close(descriptor)
         return path, "sha256:" + content.hexdigest()
 
     async def _undo(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
@@ -202,7 +205,7 @@ class Importer:
         for image_id, chain in data.get("images", ()):
             if self._book.images.get(image_id) is None:
                 blob = self.blob(image_id)
-                await self._pool.run("image.undo.blob", lambda blob=blob: blob.unlink(missing_ok=True))  # type: ignore[misc]
+                await self._pool.run("image.undo.blob", lambda blob=blob: remove_file(blob))  # type: ignore[misc]
             await self._layers.collect(chain, self._book.used_layers)
         return ()
 

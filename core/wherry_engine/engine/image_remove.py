@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wherry.errors import Conflict, NotFound
+from wherry.linux.files import remove_file
 from wherry.model.images import ImageRecord, Pruned, Removal
 from wherry.model.names import short_id
 from wherry_engine.engine.filters import Filters, image_prune_candidates
@@ -111,7 +112,7 @@ class Remover:
             return ()
         await self._layers.collect(image.chain_ids, lambda: self._book.used_layers(without=image_id))
         blob = self._importer.blob(image_id)
-        await self._pool.run("image.remove.blob", lambda: blob.unlink(missing_ok=True))
+        await self._pool.run("image.remove.blob", lambda: remove_file(blob))
         return (self._book.images.drop(image_id), *(self._book.tags.drop(name) for name in self._book.names(image_id)))
 
     async def prune(self, filters: Filters) -> Pruned:

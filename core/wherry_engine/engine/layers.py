@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 
 from wherry.errors import Failed, Invalid, WherryError
-from wherry.linux.files import write_all
+from wherry.linux.files import remove_file, write_all
 from wherry.linux.steps import step
 from wherry.linux.tar_record import Recorder
 from wherry.model.mounts import Mount
@@ -144,7 +144,7 @@ class Layers:
         await self._drivers.call("layer.undo.remove", self._storage, lambda hook: hook.remove(key=key))
         if self.table.get(chain_id) is None:
             await self._drivers.call("layer.undo.remove", self._storage, lambda hook: hook.remove(key=name))
-            await self._pool.run("layer.undo.record", lambda: self.record(chain_id).unlink(missing_ok=True))
+            await self._pool.run("layer.undo.record", lambda: remove_file(self.record(chain_id)))
         return ()
 
     async def collect(self, chain: Sequence[str], used: Callable[[], set[str]]) -> list[str]:
@@ -161,7 +161,7 @@ class Layers:
     async def _finish_remove(self, chain_id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
         name = snapshot_name(chain_id)
         await self._drivers.call("layer.remove", self._storage, lambda hook: hook.remove(key=name))
-        await self._pool.run("layer.remove.record", lambda: self.record(chain_id).unlink(missing_ok=True))
+        await self._pool.run("layer.remove.record", lambda: remove_file(self.record(chain_id)))
         return (self.table.drop(chain_id),)
 
 

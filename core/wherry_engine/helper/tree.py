@@ -83,7 +83,9 @@ def usage(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
 
 def _copy_or_nothing(source: int, target: int) -> int:
     try:
-        return copy_tree(source, target)
+        entries = copy_tree(source, target)
+        sync_filesystem(Path(f"/proc/self/fd/{target}"))  # whoever finds the volume filled never fills it again
+        return entries
     except BaseException:
         for name in os.listdir(target):
             remove_entry(target, os.fsencode(name))

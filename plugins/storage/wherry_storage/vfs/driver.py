@@ -30,7 +30,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wherry.linux.files import remove_tree, tree_usage
+from wherry.linux.files import clear_directory, remove_tree, sync_directory, sync_filesystem, tree_usage
 from wherry.linux.tree_changes import tree_changes
 from wherry.linux.tree_copy import copy_tree
 from wherry.spec.storage import (
@@ -62,9 +62,9 @@ class Driver(StorageDriver):
         self._active = context.root / "active"
         self._committed = context.root / "committed"
         self._new = context.root / "new"
-        remove_tree(self._new)
-        for folder in (self._active, self._committed, self._new):
+        for folder in (self._active, self._committed):
             folder.mkdir(mode=0o700, exist_ok=True)
+        clear_directory(self._new, 0o700)
 
     @hookimpl
     def prepare(self, key: str, parent: str | None, writable: bool, quota: int | None) -> Sequence[Mount]:
@@ -98,13 +98,15 @@ class Driver(StorageDriver):
             (new / "tree").chmod(0o755)  # whatever the umask
             if parent is not None:
                 _copy(self._committed / parent / "tree", new / "tree")
+                sync_filesystem(new)  # a rename can reach the disk before the content of what it renames
         new.rename(self._active / key)
 
     @hookimpl
     def commit(self, key: str, name: str) -> None:
         """Turn active `key` into committed `name`: one rename.
 
-        The engine has unmounted it, and after this call writes our root out to the disk: there is no need for fsync.
+        The engine has unmounted it and written its files out to the disk. The rename is ours to write out: the engine
+        records the snapshot as soon as we return, and both must survive a loss of power.
         """
         folder = self._active / key
         if not folder.exists():
@@ -116,6 +118,7 @@ class Driver(StorageDriver):
         if (self._committed / name).exists() or (name != key and (self._active / name).exists()):
             raise Conflict(f"snapshot {name} exists already")
         folder.rename(self._committed / name)
+        sync_directory(self._committed)
 
     @hookimpl
     def remove(self, key: str) -> None:
@@ -127,6 +130,7 @@ class Driver(StorageDriver):
                 (folder / key).rename(trash)
             except FileNotFoundError:
                 continue
+            sync_directory(folder)
             remove_tree(trash)
 
     @hookimpl
