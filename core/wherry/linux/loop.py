@@ -68,6 +68,11 @@ class Loop:
         heapq.heappush(self._timers, timer)
         return timer
 
+    @property
+    def posted(self) -> bool:
+        """Whether calls have been posted that have not been made."""
+        return bool(self._posted)
+
     def post(self, function: Callable[[], None]) -> None:
         """From any thread: call the function in the loop's thread."""
         self._posted.append(function)

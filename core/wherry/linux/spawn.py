@@ -54,19 +54,23 @@ def _texts(texts: Iterable[str]) -> ctypes.Array[ctypes.c_char_p]:
     return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
 
 
-def spawn_detached(function: str, arguments: Sequence[str], environment: Mapping[str, str], log: int) -> int:
-    """Start `package.module:function` in a light interpreter of its own session, which outlives us; its pid.
+def interpreter(function: str) -> list[str]:
+    """The command line of a light interpreter that calls `package.module:function` with its arguments as a list.
 
-    It is called with the arguments as a list; its output goes to `log`. Nothing of site-packages' start-up code runs
-    there: it finds its modules in the folders from which this process has loaded that package.
+    Nothing of site-packages' start-up code runs there: it finds its modules in the folders from which this process has
+    loaded that package.
     """
     module, _, name = function.partition(":")
     packages = (module.partition(".")[0], "wherry")
     folders = [os.path.dirname(path) for package in packages for path in sys.modules[package].__path__]
     code = f"import sys; sys.path[:0] = {list(dict.fromkeys(folders))!r}; from {module} import {name}; {name}(sys.argv[1:])"
+    return [sys.executable, "-I", "-S", "-c", code]
+
+
+def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], log: int) -> int:
+    """Start a program in a session of its own, which outlives us, with its output going to `log`; its pid."""
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        argv = [sys.executable, "-I", "-S", "-c", code, *arguments]
         return spawn(argv, environment, (null, log, log), new_session=True)
     finally:
         os.close(null)

@@ -29,11 +29,11 @@ from wherry.model.runtimes import Runtime
 from wherry.model.sandboxes import ServiceProcess
 from wherry_engine.engine.exec_processes import ExecProcesses
 from wherry_engine.engine.process_link import Connection, error_of
+from wherry_engine.engine.process_upgrade import tree_code, upgrade
 from wherry_engine.monitor.protocol import VERSION
 
 _LOST = 255
 _LOG = "processes.log"  # what the processes say when something is wrong with them
-_START = "wherry_engine.supervisor.main:main"
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +76,7 @@ class Processes:
     """The process tree below one exec root."""
 
     def __init__(self, run_root: Path, on_exit: Callable[[ProcessExit], None], environment: Mapping[str, str]) -> None:
+        self._code = tree_code()
         self._root, self._on_exit, self._environment = run_root, on_exit, environment
         self._running: set[str] = set()
         self._told: dict[str, int] = {}  # exits that the engine knows of: container, time
@@ -98,10 +99,12 @@ class Processes:
     ) -> Processes:
         """Connect to the processes of this exec root, which are started if there are none. Raises Unavailable, OSError.
 
+        Those of another version are upgraded in place, and logged where they refuse.
         `on_exit` is called for every exit from now on, once; those from before are in `list`.
         """
         self = cls(run_root, on_exit, environment)
         try:
+            await upgrade(run_root, self._code, environment)
             await self._supervisor.connect()
             await self._monitor.connect()
         except BaseException:
@@ -124,7 +127,8 @@ class Processes:
                     self._root / "processes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
                 )
                 try:
-                    self._child = spawn_detached(_START, [str(self._root)], self._environment, log)
+                    argv = [*self._code.program, str(self._root), self._code.digest]
+                    self._child = spawn_detached(argv, self._environment, log)
                 finally:
                     os.close(log)
 
@@ -329,7 +333,8 @@ class Processes:
 
 def _check_version(hello: dict[str, Any]) -> None:
     if hello["version"] != VERSION:
-        raise Unavailable(f"process {hello['pid']} speaks protocol {hello['version']}, this engine {VERSION}")
+        text = f"process {hello['pid']} speaks protocol {hello['version']}, this engine {VERSION}, and could not be upgraded"
+        raise Unavailable(text)
 
 
 def _runtime(runtime: Runtime) -> dict[str, Any]:

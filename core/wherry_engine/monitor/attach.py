@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wherry.linux.loop import HUNG_UP, IN, OUT
 from wherry_engine.monitor.container import Container, Peer, Stream
+from wherry_engine.monitor.shared import Carried
 
 if TYPE_CHECKING:
     from wherry_engine.monitor.streams import Streams
@@ -39,6 +40,22 @@ class Attachments:
         container.peers.append(peer)
         self._watch(peer)
         self.output_ended(container)
+
+    def carry_on(self, container: Container, carried: Carried) -> None:
+        """Serve those who were attached before an upgrade from where they are."""
+        for name in container.streams.keys() & carried.sent.keys():
+            container.streams[name].sent = carried.sent[name]
+        container.input = carried.input
+        for each in carried.attached:
+            peer = Peer(container, socket.socket(fileno=each.fd), frozenset(each.streams), stdin=each.stdin)
+            peer.half, peer.pending = each.half, each.pending
+            container.peers.append(peer)
+        self._rewatch(container)
+        self.output_ended(container)
+        if container.input:
+            self.feed(container)
+        if carried.closing:
+            self.close_stdin(container, None)
 
     def _wanted(self, peer: Peer) -> int:
         reading = not peer.half and not peer.container.input

@@ -6,7 +6,7 @@ import os
 import socket
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wherry.errors import Failed, WherryError
@@ -22,7 +22,18 @@ class Client:
         self._loop, self.sock = loop, sock
         self._outbox: deque[Any] = deque()
         self.open = True
+        self._reading = IN
         sock.setblocking(False)
+
+    @property
+    def unsent(self) -> Sequence[Any]:
+        """The messages that its socket has not taken."""
+        return self._outbox
+
+    def read(self, wanted: bool) -> None:
+        """Whether it is to be listened to."""
+        self._reading = IN if wanted else 0
+        self._loop.rewatch(self.sock.fileno(), self._reading | (OUT if self._outbox else 0))
 
     def send(self, message: Any) -> None:
         """Send, or keep to be sent. Goes nowhere if the client has gone."""
@@ -37,11 +48,11 @@ class Client:
                 sockets.send(self.sock, self._outbox[0])
                 self._outbox.popleft()
         except BlockingIOError:
-            self._loop.rewatch(self.sock.fileno(), IN | OUT)
+            self._loop.rewatch(self.sock.fileno(), self._reading | OUT)
             return
         except OSError:  # gone: its end is read next
             self._outbox.clear()
-        self._loop.rewatch(self.sock.fileno(), IN)
+        self._loop.rewatch(self.sock.fileno(), self._reading)
 
     def close(self) -> None:
         """End the connection."""
@@ -79,6 +90,7 @@ class Clients:
     def __init__(self, loop: Loop, listener: socket.socket, serve: Serve, gone: Callable[[Client], None]) -> None:
         self._loop, self._listener, self._serve, self._gone = loop, listener, serve, gone
         self.all: dict[int, Client] = {}
+        self._reading = True
         listener.setblocking(False)
         loop.watch(listener.fileno(), self._accept)
 
@@ -94,6 +106,8 @@ class Clients:
     def _turn(self, client: Client, events: int) -> None:
         if events & OUT:
             client.flush()
+        if not self._reading:
+            return
         try:
             message, fds = sockets.receive(client.sock)
         except BlockingIOError:
@@ -112,6 +126,18 @@ class Clients:
         except Exception as error:  # the request's border: a bug in one must not end what serves all
             report(f"{op}: {''.join(traceback.format_exception(error))}")
             reply.fail(Failed(f"{op}: {error!r}"))
+
+    def read(self, wanted: bool) -> None:
+        """Whether to take new clients and requests; what is not taken waits."""
+        self._reading = wanted
+        self._loop.rewatch(self._listener.fileno(), IN if wanted else 0)
+        for client in self.all.values():
+            client.read(wanted)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether any client has not taken all that it has been told."""
+        return any(client.unsent for client in self.all.values())
 
     def tell_all(self, message: Any) -> None:
         """Send news to every client."""

@@ -29,6 +29,9 @@ def serve(monitor: Monitor, op: str, arguments: Arguments, fds: list[int], reply
         if op == "attach":
             _attach(monitor, arguments, fds, reply)
             return
+        if op == "upgrade":
+            monitor.begin_upgrade(arguments, reply)
+            return
         if op == "exec":
             monitor.execs.start(arguments, fds, reply)
             return
@@ -49,7 +52,13 @@ def _known(monitor: Monitor, arguments: Arguments) -> Container:
 
 def _hello(monitor: Monitor, _: Arguments, reply: Reply) -> None:
     reply.ok(
-        {"version": VERSION, "pid": os.getpid(), "containers": remove.listed(monitor), "execs": monitor.execs.rows()}
+        {
+            "version": VERSION,
+            "code": monitor.shared.code,
+            "pid": os.getpid(),
+            "containers": remove.listed(monitor),
+            "execs": monitor.execs.rows(),
+        }
     )
 
 

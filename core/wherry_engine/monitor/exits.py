@@ -53,7 +53,8 @@ class Exits:
             elif process is not None:
                 self._monitor.execs.exited(process, Exit(status, time.time_ns()))
             os.waitpid(pid, 0)
-            if not self._monitor.programs.ended(pid, status) and container is None and process is None:
+            ours = self._monitor.programs.ended(pid, status) or self._monitor.upgrade.ended(pid, status)
+            if not ours and container is None and process is None:
                 self._unclaimed[pid] = Exit(status, time.time_ns())
         if not self._monitor.programs:
             self._unclaimed.clear()

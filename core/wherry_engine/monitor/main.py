@@ -10,14 +10,16 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
+from wherry.errors import Failed
 from wherry.linux import sockets
 from wherry.linux.loop import Loop
 from wherry.linux.process import become_subreaper, set_title
 from wherry.linux.steps import step
-from wherry_engine.monitor import exits
+from wherry_engine.monitor import exits, giving
 from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Clients, Reply
 from wherry_engine.monitor.commands import serve
@@ -26,6 +28,7 @@ from wherry_engine.monitor.execs import MARK, Execs
 from wherry_engine.monitor.exits import Exits
 from wherry_engine.monitor.launch import Creation, free_slots
 from wherry_engine.monitor.link import Link
+from wherry_engine.monitor.passing import MONITOR, Passed
 from wherry_engine.monitor.ports import Reservations
 from wherry_engine.monitor.progress import Progress
 from wherry_engine.monitor.remove import Removals
@@ -33,22 +36,28 @@ from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Programs
 from wherry_engine.monitor.shared import Held, Ports, Shared
 from wherry_engine.monitor.streams import Streams
+from wherry_engine.monitor.upgrade import Upgrade
 
 TITLE = "wherry-monitor"
+PATIENCE = 5.0  # seconds that an upgrade waits for runtimes at work
+_REST = 1.0  # the same for the disks of logs, which may hang: no command is served meanwhile
+_PAUSE = 0.02
 
 
 class Monitor:
     """The parts of a monitor, put together."""
 
-    def __init__(self, shared: Shared, channel: socket.socket, held: Iterable[Held], ports: Ports) -> None:
-        """Take over what is held: its descriptors are ours from now on."""
+    def __init__(
+        self, shared: Shared, channel: socket.socket, held: Iterable[Held], ports: Ports, number: int = 0
+    ) -> None:
+        """Take over what is held: its descriptors are ours from now on. `number` is that of the last message there."""
         set_title(TITLE)
         become_subreaper()
         sys.setswitchinterval(0.0005)  # a command must not wait 5 ms for the thread of bytes
         self.shared = shared
         self.work = f"{shared.root}/work"
         self.loop = Loop()
-        self.link = Link(channel)
+        self.link = Link(channel, number)
         self.programs = Programs(shared.environment)
         self.hierarchies = Hierarchies()
         self.progress = Progress(shared.progress)
@@ -60,6 +69,8 @@ class Monitor:
         self.containers: dict[str, Container] = {}
         self.creating: dict[str, Creation] = {}
         self.old_exits: dict[str, Any] = exits.read_all(shared.root)
+        self.upgrade = Upgrade(self.loop, self.loop.stop)
+        self._orphaned = False  # the supervisor is dead
         self.streams.ended = self.exits.stream_ended
         self.streams.attachments.stdin_done = self._stdin_done
         self.loop.watch(channel.fileno(), self._from_supervisor)
@@ -86,6 +97,9 @@ class Monitor:
         self.streams.begin()
         self.exits.reap()
         self.loop.run()
+        while not self._orphaned:
+            self._execute()
+            self.loop.run()
         return self._retire()
 
     # --- taking over, and passing on ---
@@ -97,9 +111,12 @@ class Monitor:
         container = Container(entry.id, entry.pid, entry.meta, entry.fds)
         container.exit, container.done = entry.exit, entry.done
         self.containers[entry.id] = container
-        if entry.done is None:
-            orphaned = bool(entry.meta.get("attached"))
-            self.streams.call(lambda: self.streams.adopt(container, orphaned=orphaned))
+        carried = entry.carried
+        if entry.exit is None:
+            self.exits.expect(container)  # which a monitor that has become other code has made itself
+        if entry.done is None or carried is not None:
+            orphaned = carried is None and bool(entry.meta.get("attached"))
+            self.streams.call(lambda: self.streams.adopt(container, carried, orphaned=orphaned))
             self.loop.post(lambda: self.exits.check(container))
 
     def _sweep_work(self) -> None:
@@ -126,46 +143,56 @@ class Monitor:
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join()
-        held = [self._hold(container) for container in self.containers.values()] + self.execs.hold()
+        held = [giving.given_up(container) for container in self.containers.values()] + self.execs.hold()
         self.loop.close()
         self.programs.close()
         self.progress.close()
         self.link.channel.close()
         return held
 
-    def _hold(self, container: Container) -> Held:
-        fds: dict[str, int] = {}
-        if container.done is None:
-            for stream in container.streams.values():
-                fds[stream.name if stream.source is None else "ttypipe"] = stream.fd
-                if stream.source is not None:
-                    fds["tty"] = stream.source
-                    os.close(stream.into)
-            if container.stdin is not None:
-                fds["stdin"] = container.stdin
-            if container.pidfd >= 0:
-                fds["pidfd"] = container.pidfd
-            if container.fifo >= 0:
-                fds["fifo"] = container.fifo
-        else:
-            for stream in container.streams.values():  # of someone who outlived the first process
-                stream.close()
-            for fd in (container.pidfd, container.fifo, -1 if container.stdin is None else container.stdin):
-                if fd >= 0:
-                    os.close(fd)
-        for peer in container.peers:
-            peer.sock.close()
-        if container.log is not None:
-            container.log.close()
-        entry = Held(container.id, container.pid, container.meta, fds)
-        entry.exit, entry.done = container.exit, container.done
-        return entry
+    def _passed(self) -> Passed:
+        """What other code has to know to go on as this monitor. Exact while the thread of bytes is at rest."""
+        held = [giving.carried(container) for container in self.containers.values()] + self.execs.hold()
+        passed = Passed(MONITOR, self.shared, held, self.ports.all, self.link.channel.fileno())
+        passed.number = self.link.number
+        return passed
+
+    def begin_upgrade(self, arguments: dict[str, Any], reply: Reply) -> None:
+        """Become other code, if that says that it can serve our state. Raises as Upgrade.begin does."""
+        with self.streams.at_rest(_REST):
+            passed = self._passed()
+        self.upgrade.begin(arguments, passed, reply)
+
+    def _execute(self) -> None:
+        """Go on as other code, which can serve our state. Returns if it cannot be: then nothing has changed."""
+        late = time.monotonic() + PATIENCE
+        self.clients.read(False)  # what they ask from now on is answered by the new code
+        try:
+            while True:
+                while not self._quiet():
+                    if self._orphaned or time.monotonic() > late:
+                        raise Failed("a runtime is at work, and does not end")
+                    self.loop.turn(_PAUSE)
+                with self.streams.at_rest(_REST):
+                    self.loop.turn(0)  # what the thread of bytes has told this one
+                    if self._quiet() and not self.streams.loop.posted:
+                        self.upgrade.execute(self._passed())
+        except (Failed, OSError) as error:
+            self.upgrade.refuse(error)
+        finally:
+            self.clients.read(True)
+
+    def _quiet(self) -> bool:
+        """Whether nothing is under way that other code could not go on with."""
+        busy = self.programs or self.link.waiting or self.loop.posted or self.clients.unsent
+        return not busy and not self._orphaned
 
     # --- messages ---
 
     def _from_supervisor(self, _: int) -> None:
         message, _fds = sockets.receive(self.link.channel)
         if message is None:
+            self._orphaned = True
             self.loop.stop()
         elif "done" in message:
             self.link.acknowledged(message["done"])

@@ -14,10 +14,11 @@ import termios
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
+from wherry.errors import Failed
 from wherry.linux.loop import EDGE, HUNG_UP, IN, Loop
 from wherry.linux.process import SPLICE_F_NONBLOCK, tee
 from wherry_engine.monitor.attach import Attachments
@@ -26,6 +27,7 @@ from wherry_engine.monitor.encode import complete, encode, length_of
 from wherry_engine.monitor.logfile import LogFile
 from wherry_engine.monitor.progress import WRITING, WRITTEN, Progress
 from wherry_engine.monitor.report import report
+from wherry_engine.monitor.shared import Carried
 
 CHUNK = 1 << 20
 _TTY_READ = 16384
@@ -66,6 +68,26 @@ class Streams:
         self.call(self._empty_bin)
         self._thread.start()
 
+    @contextmanager
+    def at_rest(self, patience: float) -> Iterator[None]:
+        """The body runs while the thread of bytes does nothing and has left no record half written.
+
+        Raises Failed if it is busy for so many seconds: a disk may hang.
+        """
+        resting, over = threading.Event(), threading.Event()
+
+        def rest() -> None:
+            resting.set()
+            over.wait()
+
+        self.call(rest)
+        try:
+            if not resting.wait(patience):
+                raise Failed("a log cannot be written: its disk does not answer")
+            yield
+        finally:
+            over.set()
+
     def end(self) -> None:
         """Stop the thread where it leaves no record half written, and close what is its own."""
         self.call(self.loop.stop)
@@ -76,8 +98,8 @@ class Streams:
 
     # --- a container comes and goes ---
 
-    def adopt(self, container: Container, *, orphaned: bool = False) -> None:
-        """Open its log, finish what a dead monitor had begun, and read on.
+    def adopt(self, container: Container, carried: Carried | None = None, *, orphaned: bool = False) -> None:
+        """Open its log, finish what a dead monitor had begun, and read on; `carried` is what an upgrade has kept.
 
         With `orphaned` its one attach has ended with that monitor, and with it the input.
         """
@@ -97,6 +119,8 @@ class Streams:
             self.loop.watch(stream.watched, partial(self.output, stream), IN | EDGE)
             if stream.source is not None:  # what is left in its pipe is told by no event of the terminal
                 self.call(partial(self._look, stream))  # once all are adopted and the bin is empty, not before
+        if carried is not None:
+            self.attachments.carry_on(container, carried)
         if orphaned:
             self.attachments.close_stdin(container, None)
 

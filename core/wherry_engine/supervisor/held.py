@@ -27,11 +27,11 @@ class Holdings:
         self._by_pid = {entry.pid: entry for entry in self.containers.values() if entry.exit is None}
         self._foreign: dict[int, Held] = {}  # by pidfd: those that are neither ours nor our monitor's to reap
 
-    def watch_foreign(self) -> None:
-        """Find the containers whose parent is another process now (an earlier supervisor was killed): watch them by pidfd."""
+    def watch_foreign(self, monitor: int) -> None:
+        """Find the containers that neither we nor our monitor will reap (an earlier supervisor was killed): by pidfd."""
         for entry in self.containers.values():
             pidfd = entry.fds.get("pidfd", -1)
-            if entry.exit is None and pidfd >= 0 and parent_of(entry.pid) != os.getpid():
+            if entry.exit is None and pidfd >= 0 and parent_of(entry.pid) not in (os.getpid(), monitor):
                 self._foreign[pidfd] = entry
                 self._loop.watch(pidfd, lambda _, fd=pidfd: self._foreign_ended(fd))  # type: ignore[misc]
 

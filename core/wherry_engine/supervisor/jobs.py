@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wherry.errors import Failed, Invalid, NotFound, WherryError
@@ -28,8 +28,10 @@ PATIENCE = (
 class Helpers:
     """The helpers that are at work, each for the client that has asked for it."""
 
-    def __init__(self, loop: Loop, let_go: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, let_go: Callable[[], None], orphans: Iterable[int] = ()) -> None:
+        """`orphans` are from before this process became other code: who waits for one has its socket."""
         self._loop, self._let_go = loop, let_go
+        self._orphans = set(orphans)
         self._clients: dict[int, tuple[Client, int]] = {}  # by pid: who asked, under which number
         self._abandoned: set[int] = set()
         self._waiting: list[Callable[[], None]] = []
@@ -62,6 +64,9 @@ class Helpers:
 
     def ended(self, pid: int, status: int) -> bool:
         """A child has ended; False if it was no helper."""
+        if pid in self._orphans:
+            self._orphans.remove(pid)
+            return True
         if self._clients.pop(pid, None) is None:
             return False
         if status in (_FAILPOINT, 128 + signal.SIGKILL):
@@ -84,8 +89,13 @@ class Helpers:
         for call in waiting:
             call()
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """Those at work."""
+        return [*self._clients, *self._orphans]
+
     def __contains__(self, pid: int) -> bool:
-        return pid in self._clients
+        return pid in self._clients or pid in self._orphans
 
 
 def _kill(pid: int) -> None:

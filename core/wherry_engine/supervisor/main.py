@@ -6,16 +6,20 @@ import fcntl
 import gc
 import os
 import resource
+import socket
 import sys
 import traceback
 
 from wherry.linux import sockets
 from wherry.linux.process import reset_signals, set_oom_score
 from wherry.linux.steps import arm, enforce, step
+from wherry_engine.monitor import passing
 from wherry_engine.monitor.main import Monitor
+from wherry_engine.monitor.passing import SUPERVISOR
 from wherry_engine.monitor.progress import SIZE
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Shared
+from wherry_engine.monitor.upgrade import CHECK, TAKE
 from wherry_engine.supervisor.supervisor import Supervisor
 
 AUDIT = "WHERRY_STEP_AUDIT"  # a file that gets a line for each side effect outside a step, as wherryd's does
@@ -23,7 +27,7 @@ _OOM_SCORE = -999
 _BIN = 1 << 20
 
 
-def prepare(root: str) -> Shared:
+def prepare(root: str, code: str) -> Shared:
     """Make what supervisor and monitor share, in an exec root that exists."""
     with step("supervisor.prepare"):
         for name in ("exits", "work", "runtime"):
@@ -36,7 +40,7 @@ def prepare(root: str) -> Shared:
     progress = os.memfd_create("progress", os.MFD_CLOEXEC)
     with step("supervisor.prepare"):
         os.ftruncate(progress, SIZE)
-    return Shared(root, dict(os.environ), supervisor, monitor, read, progress)
+    return Shared(root, code, dict(os.environ), supervisor, monitor, read, progress)
 
 
 def _audit() -> None:
@@ -57,9 +61,20 @@ def _audit() -> None:
     enforce(note)
 
 
-def live(shared: Shared) -> None:
+def resume(memory: int) -> Supervisor | Monitor:
+    """What this process was before it became this code."""
+    passed = passing.read(memory)
+    if passed.role == SUPERVISOR:
+        with step("supervisor.upgrade.take"):
+            shared = passing.take(passed)
+        return Supervisor(shared, passed.held, passed.ports, passed)
+    with step("monitor.upgrade.take"):
+        shared = passing.take(passed)
+    return Monitor(shared, socket.socket(fileno=passed.fds["channel"]), passed.held, passed.ports, passed.number)
+
+
+def live(role: Supervisor | Monitor) -> None:
     """Be what is needed until the tree is told to end."""
-    role: Supervisor | Monitor = Supervisor(shared)
     while True:
         if isinstance(role, Supervisor):
             monitor = role.run()
@@ -70,11 +85,15 @@ def live(shared: Shared) -> None:
             held = role.run()
             report("the supervisor has died; its monitor takes its place")
             arm("")  # a failpoint fires once, not once in each life
-            role = Supervisor(shared, held, role.ports.all)
+            role = Supervisor(role.shared, held, role.ports.all)
 
 
 def main(arguments: list[str]) -> None:
-    """Run in the exec root that is the only argument."""
+    """Run in an exec root: ROOT CODE begins there; what Upgrade asks for goes on there, or says whether it could."""
+    root, *rest = arguments
+    if rest[0] == CHECK:
+        passing.examine(passing.read(int(rest[1])))
+        return
     reset_signals()
     _audit()
     os.umask(0o022)
@@ -83,10 +102,10 @@ def main(arguments: list[str]) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # a container takes 3-6 descriptors, a published port one
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        shared = prepare(arguments[0])
+        role = resume(int(rest[1])) if rest[0] == TAKE else Supervisor(prepare(root, rest[0]))
         gc.collect()
         gc.freeze()
-        live(shared)
+        live(role)
     except BaseException:  # the process's border
         traceback.print_exc()
         sys.stderr.flush()

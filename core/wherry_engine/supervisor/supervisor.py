@@ -21,9 +21,11 @@ from wherry.linux.steps import arm, step
 from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
 from wherry_engine.monitor.main import Monitor
+from wherry_engine.monitor.passing import SUPERVISOR, Passed
 from wherry_engine.monitor.protocol import VERSION
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Held, Ports, Shared
+from wherry_engine.monitor.upgrade import Upgrade
 from wherry_engine.supervisor.execs import finish_starts
 from wherry_engine.supervisor.fork import fork
 from wherry_engine.supervisor.held import Holdings
@@ -38,14 +40,19 @@ _MAX_PAUSE = 2.0
 class Supervisor:
     """One supervisor, and the monitors that it forks one after the other."""
 
-    def __init__(self, shared: Shared, held: Iterable[Held] = (), ports: Ports | None = None) -> None:
-        """With nothing held it is the first; else its process was a monitor until its supervisor died."""
+    def __init__(
+        self, shared: Shared, held: Iterable[Held] = (), ports: Ports | None = None, passed: Passed | None = None
+    ) -> None:
+        """With nothing held it is the first; else its process was a monitor until its supervisor died.
+
+        `passed` is what this process was under other code, if it was the supervisor already.
+        """
         set_title(TITLE)
         become_subreaper()
         self.shared = shared
         self._loop = Loop()
         self._holdings = Holdings(self._loop, held, ports or {}, self._tell_exit)
-        self._helpers = Helpers(self._loop, self._let_go)
+        self._helpers = Helpers(self._loop, self._let_go, passed.helpers if passed else ())
         self._services = Services(self._loop, shared.root, self._let_go)
         self._clients = Clients(self._loop, shared.supervisor, self._serve, self._helpers.forsake)
         self._monitor = 0
@@ -53,15 +60,35 @@ class Supervisor:
         self._stopped: Reply | None = None
         self._begun, self._failures, self._generation = 0.0, 0, 0
         self._killed = False  # the last monitor, by SIGKILL
+        self._upgrade = Upgrade(self._loop, self._execute)
+        self._tasks = (self._helpers, self._services, self._upgrade)  # whose children are ours, besides the monitor
+        if passed is not None:
+            self._generation = 1
+            self._keep_monitor(passed)
+
+    def _keep_monitor(self, passed: Passed) -> None:
+        """Go on with the monitor of the old code, which asks nothing of us that we do not understand, or replace it."""
+        if not passed.monitor:
+            return
+        self._monitor = passed.monitor
+        if passed.fds["channel"] >= 0:
+            self._channel = Client(self._loop, socket.socket(fileno=passed.fds["channel"]))
+            self._loop.watch(passed.fds["channel"], self._from_monitor)
+            for message in passed.unsent:
+                self._channel.send(message)
+        if passed.protocol != VERSION:
+            report("the monitor does not speak as this supervisor does, and is replaced")
+            with step("supervisor.monitor.kill"):
+                os.kill(self._monitor, signal.SIGKILL)
 
     def run(self) -> Monitor | None:
         """Serve for ever, or until asked to stop (None). Returns in the forked child: the monitor that it is to be."""
-        self._holdings.watch_foreign()
+        self._holdings.watch_foreign(self._monitor)
         self._loop.watch_children(self._reap)
+        self._services.resume()  # first: those that it does not know would be taken for strays
         self._reap()
-        self._services.resume()
         while self._stopped is None:
-            monitor = self._start_monitor()
+            monitor = None if self._monitor else self._start_monitor()
             if monitor is not None:
                 return monitor
             self._loop.run()
@@ -142,11 +169,11 @@ class Supervisor:
                     os.waitpid(pid, 0)
 
     def _is_stray(self, pid: int) -> bool:
-        """Whether this child of ours is no helper, service or container's process, nor an orphan from within one.
+        """Whether this child of ours has no task of ours, is no container's process, and no orphan from within one.
 
         Its program does not tell: a runtime that is being started still has ours, and crun's copy of itself has none.
         """
-        if self._holdings.is_held(pid) or pid in self._helpers or pid in self._services:
+        if self._holdings.is_held(pid) or any(pid in each for each in self._tasks):
             return False
         return not self._holdings.owns_any(Hierarchies().of(pid))
 
@@ -161,7 +188,7 @@ class Supervisor:
                 break
             if pid == self._monitor:
                 died, self._killed = True, status_of(code) == 128 + signal.SIGKILL
-            elif not (self._helpers.ended(pid, status_of(code)) or self._services.ended(pid, status_of(code))):
+            elif not any(each.ended(pid, status_of(code)) for each in self._tasks):
                 self._holdings.reaped(pid, status_of(code))
         if died:
             self._monitor_died()
@@ -180,18 +207,37 @@ class Supervisor:
                 self._services.want(*given)
                 reply.ok()
             elif op == "hello":
-                self._helpers.when_quiet(lambda: reply.ok({"version": VERSION, "pid": os.getpid()}))
+                hello = {"version": VERSION, "code": self.shared.code, "pid": os.getpid()}
+                self._helpers.when_quiet(lambda: reply.ok(hello))
             elif op == "status":
                 held = {entry.id: sorted(entry.fds) for entry in self._holdings.containers.values()}
                 reply.ok(
                     {"pid": os.getpid(), "monitor": self._monitor, "held": held, "services": self._services.pids()}
                 )
+            elif op == "upgrade":
+                self._upgrade.begin(arguments, self._passed(), reply)
             elif op == "stop":
                 self._stop(reply)
             else:
                 raise Invalid(f"the supervisor knows no request {op!r}")
         finally:
             close_fds(fds)
+
+    def _passed(self) -> Passed:
+        """What other code has to know to go on as this supervisor."""
+        channel = self._channel
+        held, fd = list(self._holdings.containers.values()), channel.sock.fileno() if channel else -1
+        passed = Passed(SUPERVISOR, self.shared, held, self._holdings.ports, fd)
+        passed.monitor, passed.helpers = self._monitor, self._helpers.pids
+        passed.unsent = list(channel.unsent) if channel else ()
+        return passed
+
+    def _execute(self) -> None:
+        """Go on as other code, which can serve our state. Returns if that cannot be: then nothing has changed."""
+        try:
+            self._upgrade.execute(self._passed())
+        except OSError as error:
+            self._upgrade.refuse(error)
 
     def _stop(self, reply: Reply) -> None:
         self._stopped = reply
