@@ -7,13 +7,16 @@ import os
 import re
 import shutil
 import signal
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.process.exec_kit import Execs
-from tests.process.process_kit import Scenario, Tree, attach, tree, until
+from tests.process.process_kit import Scenario, Tree, attach, read_all, tree, unframed
 from tests.process.upgrade_kit import change, copied, upgraded, versions
 
+from wherry.linux import sockets
 from wherry.model.networks import PortMapping
 from wherry_engine.engine.process_upgrade import digest, tree_code
 from wherry_engine.monitor.protocol import FORMAT, VERSION
@@ -74,3 +77,262 @@ def test_five_upgrades_under_load_lose_and_double_nothing(scenario: Scenario, tm
         assert [len(os.listdir(f"/proc/{pid}/fd")) for pid in before] <= open_files
 
     scenario(body)
+
+
+def test_those_attached_stay_attached_and_input_goes_on(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        script = "echo -n part; while read line; do echo got $line; done; echo end; exit 6"
+        for id, options in {"pipe": {"stdin_once": True}, "pty": {"tty": True}}.items():
+            await tree.run(id, script, stdin=True, **options)
+            with await attach(tree, id, stdin=True) as sock:
+                sock.settimeout(20)
+                seen = await received(sock, b"part")
+                for number in range(3):
+                    await upgraded(tree, copied(tmp_path / f"{id}{number}", f"{id} {number}"))
+                    sock.sendall(b"%d\n" % number)
+                    seen += await received(sock, b"got %d" % number)
+                with await attach(tree, id) as second:
+                    second.settimeout(20)
+                    if id == "pty":
+                        sock.sendall(b"\4")
+                    else:
+                        sock.shutdown(socket.SHUT_WR)
+                    seen += await received(sock, b"end")
+                    assert b"end" in await received(second, b"end")
+            assert seen.count(b"part") == 1
+            assert (await tree.ended(id)).status == 6
+            assert tree.text(id).replace("\r", "").endswith("got 2\nend\n")
+
+    scenario(body)
+
+
+def test_what_a_slow_peer_has_not_taken_is_kept_for_it(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("much", "while read line; do seq 1 200000; done; exit 3", stdin=True, stdin_once=True)
+        with await attach(tree, "much", stdin=True) as sock:
+            sock.sendall(b"go\n")
+            sock.shutdown(socket.SHUT_WR)
+            await asyncio.sleep(0.2)
+            await upgraded(tree, copied(tmp_path / "first", "first"))
+            await upgraded(tree, copied(tmp_path / "second", "second"))
+            output = b"".join(text for _, text in unframed(await read_all(sock)))
+            assert output == b"".join(b"%d\n" % number for number in range(1, 200_001))
+        assert (await tree.ended("much")).status == 3
+        assert numbers(tree, "much") == list(range(1, 200_001))
+
+    scenario(body)
+
+
+def test_exits_during_an_upgrade_are_exact(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        for number in range(30):
+            await tree.run(f"c{number}", f"sleep 0.{number:02}; usleep 300000; exit {number}")
+        code = [copied(tmp_path / f"code{number}", f"code {number}") for number in range(3)]
+        for each in code:
+            await upgraded(tree, each)
+        assert [(await tree.ended(f"c{number}")).status for number in range(30)] == list(range(30))
+
+    scenario(body)
+
+
+def test_requests_meanwhile_are_answered(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        code = [copied(tmp_path / f"code{number}", f"code {number}") for number in range(4)]
+
+        async def lives() -> None:
+            for number in range(25):
+                await tree.run(f"c{number}", f"echo once; exit {number}")
+                assert (await tree.ended(f"c{number}")).status == number
+                assert tree.text(f"c{number}") == "once\n"
+                await tree.processes.delete(f"c{number}", tree.runtime)
+
+        running = asyncio.ensure_future(lives())
+        for each in code:
+            await upgraded(tree, each)
+            assert await versions(tree) == (each.digest,) * 2
+        await running
+
+    scenario(body)
+
+
+def test_the_next_processes_after_an_upgrade_run_the_new_code(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("slow", COUNT.format(status=4, before=""))
+        new = copied(tmp_path / "new", "new")
+        await upgraded(tree, new)
+        shutil.rmtree(tmp_path / "new")  # what runs needs nothing of it any more
+        await tree.kill_monitor()
+        assert await versions(tree) == ("new", "new")
+        await tree.kill_supervisor()
+        assert await versions(tree) == ("new", "new")
+        assert await tree.processes.job("ensure_bind", {"path": "/", "create": False}) == {"kind": "dir"}
+        await upgraded(tree, tree_code())  # the folder of the running code has gone
+        assert await versions(tree) == (digest(),) * 2
+        await tree.processes.kill("slow", signal.SIGTERM)
+        assert (await tree.ended("slow")).status == 4
+        assert (lines := numbers(tree, "slow")) == list(range(1, len(lines) + 1))
+
+    scenario(body)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "reason"),
+    [
+        ("wherry_engine/monitor/main.py", "TITLE =", "raise ImportError('it is broken')\nTITLE =", "it is broken"),
+        ("wherry_engine/monitor/protocol.py", f"FORMAT = {FORMAT}", "FORMAT = 77", "format"),
+        ("wherry_engine/monitor/passing.py", '("operation", ', '("operation", "novelty", ', "lacks novelty"),
+        ("wherry_engine/supervisor/main.py", "    root, *rest", "    os.kill(os.getpid(), 9)\n    root, *rest", "137"),
+    ],
+)
+def test_code_that_fails_its_check_is_refused(
+    module: str,
+    old: str,
+    new: str,
+    reason: str,
+    scenario: Scenario,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("one", "cat; exit 3", stdin=True)
+        before = await pids(tree)
+        with await attach(tree, "one", stdin=True) as sock:
+            code = copied(tmp_path / "new", "new")
+            change(tmp_path / "new", module, old, new)
+            await upgraded(tree, code)
+            sock.settimeout(20)
+            sock.sendall(b"hello\n")
+            assert b"hello" in await received(sock, b"hello")
+        assert await versions(tree) == (digest(),) * 2
+        assert await pids(tree) == before
+        assert "the supervisor goes on with the code of an earlier engine" in caplog.text
+        assert reason in caplog.text
+        await upgraded(tree, copied(tmp_path / "mended", "mended"))
+        assert await versions(tree) == ("mended", "mended")
+        await tree.processes.close_stdin("one")
+        assert (await tree.ended("one")).status == 3
+
+    scenario(body)
+
+
+def test_a_monitor_that_refuses_goes_on_below_the_new_supervisor(
+    scenario: Scenario, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("one", "cat; exit 3", stdin=True)
+        code = copied(tmp_path / "new", "new")
+        check = "    if passed.role not in (SUPERVISOR, MONITOR)"
+        change(tmp_path / "new", "wherry_engine/monitor/passing.py", check, "    if passed.role != SUPERVISOR")
+        await upgraded(tree, code)
+        assert await versions(tree) == ("new", digest())
+        assert "the monitor goes on with the code of an earlier engine" in caplog.text
+        await tree.processes.close_stdin("one")
+        assert (await tree.ended("one")).status == 3
+        await tree.kill_monitor()
+        assert await versions(tree) == ("new", "new")
+
+    scenario(body)
+
+
+def test_a_monitor_of_another_protocol_is_replaced(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("slow", COUNT.format(status=4, before=""))
+        before = await pids(tree)
+        code = copied(tmp_path / "new", "new")
+        version = f"VERSION = {VERSION} "
+        change(tmp_path / "new", "wherry_engine/monitor/protocol.py", version, "VERSION = 99 ")
+        await upgraded(tree, code)
+        hello = await hello_of(tree)
+        assert (hello["version"], hello["code"]) == (99, "new")
+        assert hello["pid"] != before[1]
+        await upgraded(tree, tree_code())
+        await tree.processes.kill("slow", signal.SIGTERM)
+        assert (await tree.ended("slow")).status == 4
+        assert (lines := numbers(tree, "slow")) == list(range(1, len(lines) + 1))
+
+    scenario(body)
+
+
+def test_an_engine_of_the_same_code_upgrades_nothing(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        before = [Path(f"/proc/{pid}/stat").read_text().split()[21] for pid in await pids(tree)]
+        text = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in await pids(tree)]
+        await upgraded(tree, tree_code())
+        assert [Path(f"/proc/{pid}/stat").read_text().split()[21] for pid in await pids(tree)] == before
+        assert [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in await pids(tree)] == text
+
+    scenario(body)
+
+
+@pytest.mark.parametrize("who", ["supervisor", "monitor"])
+@pytest.mark.parametrize("step", ["check", "execute", "take"])
+@pytest.mark.parametrize("action", ["error@before", "error@after", "kill@before", "kill@after"])
+def test_a_step_that_fails_leaves_a_tree_that_works(
+    who: str, step: str, action: str, tmp_path: Path, rootfs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failpoints = f"{who}.upgrade.{step}={action}"
+
+    async def body() -> None:
+        async with tree(tmp_path, rootfs, failpoints=failpoints) as fresh:
+            await fresh.run("slow", COUNT.format(status=5, before=""))
+            await fresh.run("pty", COUNT.format(status=6, before=""), tty=True)
+            await upgraded(fresh, copied(tmp_path / "new", "new"))  # its processes are armed in the same way
+            # after an execve there is nobody left to fail; a monitor that dies of it is followed by one of the new code
+            followed = who == "monitor" and step != "check"
+            failed = (step, action) not in {("execute", "error@after"), ("execute", "kill@after")}
+            replaced = who == "monitor" and not action.startswith("error") or who == "monitor" and step == "take"
+            expected = {
+                ("supervisor", True): (digest(), digest()),
+                ("monitor", True): ("new", "new" if replaced else digest()),
+            }.get((who, failed), ("new", "new"))
+            assert await versions(fresh) == expected, followed
+            assert bool(caplog.text) == (expected != ("new", "new"))
+            fresh.environment["WHERRY_FAILPOINTS"] = ""
+            await upgraded(fresh, copied(tmp_path / "newer", "newer"))
+            assert await versions(fresh) == ("newer", "newer")
+            for id, status in {"slow": 5, "pty": 6}.items():
+                await fresh.processes.kill(id, signal.SIGTERM)
+                assert (await fresh.ended(id)).status == status
+                assert (lines := numbers(fresh, id)) == list(range(1, len(lines) + 1))
+
+    asyncio.run(body())
+
+
+def test_killed_at_any_moment_of_an_upgrade(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("slow", COUNT.format(status=5, before=""))
+        for number in range(12):
+            code = copied(tmp_path / f"code{number}", f"code {number}")
+            status = await tree.status()
+            upgrading = asyncio.ensure_future(upgraded(tree, code))
+            await asyncio.sleep(number * 0.02)
+            os.kill(status["pid" if number % 2 else "monitor"], signal.SIGKILL)
+            await upgrading
+            await tree.processes.list()
+        await upgraded(tree, tree_code())
+        assert await versions(tree) == (digest(),) * 2
+        await tree.processes.kill("slow", signal.SIGTERM)
+        assert (await tree.ended("slow")).status == 5
+        assert (lines := numbers(tree, "slow")) == list(range(1, len(lines) + 1))
+
+    scenario(body)
+
+
+async def hello_of(tree: Tree) -> dict[str, Any]:
+    """What a monitor of any protocol says."""
+    with sockets.connect(str(tree.run_root / "monitor.sock")) as sock:
+        sock.settimeout(20)
+        sockets.send(sock, {"op": "hello", "number": 1})
+        message, _ = await asyncio.to_thread(sockets.receive, sock)
+        value: dict[str, Any] = message["value"]
+        return value
+
+
+async def received(sock: socket.socket, text: bytes) -> bytes:
+    """What arrives, up to and with this text."""
+    data = b""
+    while text not in data:
+        block = await asyncio.to_thread(sock.recv, 65536)
+        assert block, data
+        data += block
+    return data
