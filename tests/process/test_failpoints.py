@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from tests.process.exec_kit import Execs
 from tests.process.process_kit import Tree, runtime, tree, until
+from tests.process.upgrade_kit import copied, upgraded, versions
 
 from wherry.errors import WherryError
 from wherry.model.logs import LocalLog
 from wherry.model.networks import PortMapping
+from wherry_engine.engine.process_upgrade import digest
 from wherry_engine.monitor.cgroups import Hierarchies
 
 pytestmark = pytest.mark.root
@@ -103,5 +105,43 @@ def test_a_step_that_fails_leaves_nothing(
             assert not [folder for folder in Hierarchies().named(f"/{fresh.group}/first") if os.path.exists(folder)]
             fresh.exits.clear()
             await live(fresh, "first")
+
+    asyncio.run(body())
+
+
+COUNT = "trap 'exit {status}' TERM; i=1; while :; do echo $i; i=$((i+1)); usleep 10000; done"
+
+
+def survivors(who: str, step: str, action: str) -> tuple[str, str]:
+    """Which code supervisor and monitor run after an upgrade to "new" has met this failpoint."""
+    if step == "execute" and action.endswith("after"):  # by then it is other code
+        return "new", "new"
+    if who == "supervisor":  # dead or not: the old monitor, or itself, goes on
+        return digest(), digest()
+    dies = action.startswith("kill") or step == "take"  # then the new supervisor forks the next one
+    return "new", "new" if dies else digest()
+
+
+@pytest.mark.parametrize("who", ["supervisor", "monitor"])
+@pytest.mark.parametrize("step", ["check", "execute", "take"])
+@pytest.mark.parametrize("action", ["error@before", "error@after", "kill@before", "kill@after"])
+def test_a_step_of_an_upgrade_that_fails_leaves_a_tree_that_works(
+    who: str, step: str, action: str, tmp_path: Path, rootfs: Path
+) -> None:
+    async def body() -> None:
+        async with tree(tmp_path, rootfs, failpoints=f"{who}.upgrade.{step}={action}") as fresh:
+            statuses = {"slow": 5, "pty": 6}
+            for id, status in statuses.items():
+                await fresh.run(id, COUNT.format(status=status), tty=id == "pty")
+            await upgraded(fresh, copied(tmp_path / "new", "new"))  # which is armed in the same way
+            assert await versions(fresh) == survivors(who, step, action)
+            fresh.environment["WHERRY_FAILPOINTS"] = ""
+            await upgraded(fresh, copied(tmp_path / "newer", "newer"))
+            assert await versions(fresh) == ("newer", "newer")
+            for id, status in statuses.items():
+                await fresh.processes.kill(id, signal.SIGTERM)
+                assert (await fresh.ended(id)).status == status
+                lines = [int(line) for line in fresh.text(id).splitlines()]
+                assert lines == list(range(1, len(lines) + 1))
 
     asyncio.run(body())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import shutil
 import signal
 import socket
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.process.exec_kit import Execs
-from tests.process.process_kit import Scenario, Tree, attach, read_all, tree, unframed
+from tests.process.process_kit import NO_LOG, Scenario, Tree, attach, read_all, unframed
 from tests.process.upgrade_kit import change, copied, upgraded, versions
 
 from wherry.linux import sockets
@@ -54,13 +56,15 @@ def test_five_upgrades_under_load_lose_and_double_nothing(scenario: Scenario, tm
         await tree.processes.reserve_ports("one", [PortMapping("tcp", "127.0.0.1", 47131, 80)])
         before = await pids(tree)
         open_files = [len(os.listdir(f"/proc/{pid}/fd")) for pid in before]
+        memory: list[int] = []
         for number in range(5):
             await asyncio.sleep(0.1)
             await upgraded(tree, copied(tmp_path / f"code{number}", f"version {number}"))
             assert await versions(tree) == (f"version {number}",) * 2
+            memory.append(sum(pss(pid) for pid in before))
         assert await pids(tree) == before
+        assert memory[-1] < memory[0] * 1.3
         await tree.processes.list()
-        print("open files", open_files, "pss", [pss(pid) for pid in before])
         os.write(running.stdin, b"still here\n")
         assert await execs.status(running) == 10
         assert running.output() == b"still here\n"
@@ -83,8 +87,9 @@ def test_those_attached_stay_attached_and_input_goes_on(scenario: Scenario, tmp_
     async def body(tree: Tree) -> None:
         script = "echo -n part; while read line; do echo got $line; done; echo end; exit 6"
         for id, options in {"pipe": {"stdin_once": True}, "pty": {"tty": True}}.items():
-            await tree.run(id, script, stdin=True, **options)
+            await tree.processes.create(tree.launch(id, script, stdin=True, **options))
             with await attach(tree, id, stdin=True) as sock:
+                await tree.processes.start(id)
                 sock.settimeout(20)
                 seen = await received(sock, b"part")
                 for number in range(3):
@@ -123,6 +128,21 @@ def test_what_a_slow_peer_has_not_taken_is_kept_for_it(scenario: Scenario, tmp_p
     scenario(body)
 
 
+def test_input_that_its_container_has_not_read_is_kept(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("late", "usleep 1500000; cat; exit 2", stdin=True, stdin_once=True, log=NO_LOG)
+        sent = b"".join(b"%d\n" % number for number in range(40_000))
+        with await attach(tree, "late", stdin=True) as sock:
+            writing = asyncio.ensure_future(asyncio.to_thread(say, sock, sent))
+            await upgraded(tree, copied(tmp_path / "first", "first"))
+            await upgraded(tree, copied(tmp_path / "second", "second"))
+            await writing
+            assert b"".join(text for _, text in unframed(await read_all(sock))) == sent
+        assert (await tree.ended("late")).status == 2
+
+    scenario(body)
+
+
 def test_exits_during_an_upgrade_are_exact(scenario: Scenario, tmp_path: Path) -> None:
     async def body(tree: Tree) -> None:
         for number in range(30):
@@ -146,11 +166,61 @@ def test_requests_meanwhile_are_answered(scenario: Scenario, tmp_path: Path) -> 
                 assert tree.text(f"c{number}") == "once\n"
                 await tree.processes.delete(f"c{number}", tree.runtime)
 
-        running = asyncio.ensure_future(lives())
+        async def commands() -> None:
+            execs = Execs(tree)
+            for number in range(25):
+                started = await execs.start("host", f"echo once; exit {number}")
+                assert await execs.status(started) == number
+                assert started.output() == b"once\n"
+                started.close()
+
+        await tree.run("host", ["/bin/sleep", "1000"])
+        running = asyncio.gather(lives(), commands())
         for each in code:
             await upgraded(tree, each)
             assert await versions(tree) == (each.digest,) * 2
         await running
+
+    scenario(body)
+
+
+def test_services_go_on_below_the_new_supervisor(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        site = tmp_path / "site"
+        site.mkdir()
+        (site / "sleeper.py").write_text("import time\ndef main(arguments): time.sleep(3600)\n")
+        asked: dict[str, Any] = {"name": "some", "function": "sleeper:main", "path": [str(site)], "arguments": []}
+        await tree.processes._supervisor.call("service", **asked)
+        before = (await tree.status())["services"]
+        for number in range(2):
+            await upgraded(tree, copied(tmp_path / f"code{number}", f"code {number}"))
+            assert (await tree.status())["services"] == before
+        await tree.kill_monitor()
+        assert (await tree.status())["services"] == before
+        os.kill(before["some"], signal.SIGKILL)
+        while (await tree.status())["services"] in ({}, before):
+            await asyncio.sleep(0.01)
+
+    scenario(body)
+
+
+def test_a_job_at_work_goes_on(scenario: Scenario, tmp_path: Path) -> None:
+    async def body(tree: Tree) -> None:
+        (tmp_path / "layer").mkdir()
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("empty"))
+        read, write = os.pipe()
+        given = {"root": str(tmp_path / "layer"), "whiteouts": "delete"}
+        extracting = asyncio.ensure_future(tree.processes.job("extract_layer", given, [read]))
+        await asyncio.sleep(0.1)
+        os.close(read)
+        await upgraded(tree, copied(tmp_path / "new", "new"))
+        await tree.kill_monitor()
+        os.write(write, archive.getvalue())
+        os.close(write)
+        assert await extracting == {"entries": 1, "bytes": 0}
+        assert os.listdir(tmp_path / "layer") == ["empty"]
 
     scenario(body)
 
@@ -179,7 +249,7 @@ def test_the_next_processes_after_an_upgrade_run_the_new_code(scenario: Scenario
     ("module", "old", "new", "reason"),
     [
         ("wherry_engine/monitor/main.py", "TITLE =", "raise ImportError('it is broken')\nTITLE =", "it is broken"),
-        ("wherry_engine/monitor/protocol.py", f"FORMAT = {FORMAT}", "FORMAT = 77", "format"),
+        ("wherry_engine/monitor/protocol.py", f"\nFORMAT = {FORMAT}", "\nFORMAT = 77", "format"),
         ("wherry_engine/monitor/passing.py", '("operation", ', '("operation", "novelty", ', "lacks novelty"),
         ("wherry_engine/supervisor/main.py", "    root, *rest", "    os.kill(os.getpid(), 9)\n    root, *rest", "137"),
     ],
@@ -239,8 +309,8 @@ def test_a_monitor_of_another_protocol_is_replaced(scenario: Scenario, tmp_path:
         await tree.run("slow", COUNT.format(status=4, before=""))
         before = await pids(tree)
         code = copied(tmp_path / "new", "new")
-        version = f"VERSION = {VERSION} "
-        change(tmp_path / "new", "wherry_engine/monitor/protocol.py", version, "VERSION = 99 ")
+        version = f"VERSION = {VERSION}\n"
+        change(tmp_path / "new", "wherry_engine/monitor/protocol.py", version, "VERSION = 99\n")
         await upgraded(tree, code)
         hello = await hello_of(tree)
         assert (hello["version"], hello["code"]) == (99, "new")
@@ -262,40 +332,6 @@ def test_an_engine_of_the_same_code_upgrades_nothing(scenario: Scenario) -> None
         assert [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in await pids(tree)] == text
 
     scenario(body)
-
-
-@pytest.mark.parametrize("who", ["supervisor", "monitor"])
-@pytest.mark.parametrize("step", ["check", "execute", "take"])
-@pytest.mark.parametrize("action", ["error@before", "error@after", "kill@before", "kill@after"])
-def test_a_step_that_fails_leaves_a_tree_that_works(
-    who: str, step: str, action: str, tmp_path: Path, rootfs: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    failpoints = f"{who}.upgrade.{step}={action}"
-
-    async def body() -> None:
-        async with tree(tmp_path, rootfs, failpoints=failpoints) as fresh:
-            await fresh.run("slow", COUNT.format(status=5, before=""))
-            await fresh.run("pty", COUNT.format(status=6, before=""), tty=True)
-            await upgraded(fresh, copied(tmp_path / "new", "new"))  # its processes are armed in the same way
-            # after an execve there is nobody left to fail; a monitor that dies of it is followed by one of the new code
-            followed = who == "monitor" and step != "check"
-            failed = (step, action) not in {("execute", "error@after"), ("execute", "kill@after")}
-            replaced = who == "monitor" and not action.startswith("error") or who == "monitor" and step == "take"
-            expected = {
-                ("supervisor", True): (digest(), digest()),
-                ("monitor", True): ("new", "new" if replaced else digest()),
-            }.get((who, failed), ("new", "new"))
-            assert await versions(fresh) == expected, followed
-            assert bool(caplog.text) == (expected != ("new", "new"))
-            fresh.environment["WHERRY_FAILPOINTS"] = ""
-            await upgraded(fresh, copied(tmp_path / "newer", "newer"))
-            assert await versions(fresh) == ("newer", "newer")
-            for id, status in {"slow": 5, "pty": 6}.items():
-                await fresh.processes.kill(id, signal.SIGTERM)
-                assert (await fresh.ended(id)).status == status
-                assert (lines := numbers(fresh, id)) == list(range(1, len(lines) + 1))
-
-    asyncio.run(body())
 
 
 def test_killed_at_any_moment_of_an_upgrade(scenario: Scenario, tmp_path: Path) -> None:
@@ -326,6 +362,12 @@ async def hello_of(tree: Tree) -> dict[str, Any]:
         message, _ = await asyncio.to_thread(sockets.receive, sock)
         value: dict[str, Any] = message["value"]
         return value
+
+
+def say(sock: socket.socket, text: bytes) -> None:
+    """All that there is to say."""
+    sock.sendall(text)
+    sock.shutdown(socket.SHUT_WR)
 
 
 async def received(sock: socket.socket, text: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """What engine, supervisor and monitor must agree on."""
 
-VERSION = 1  # of the messages, `hello` and `upgrade` excepted: any engine must be able to ask any process for these
-FORMAT = (
-    1  # of what a process writes down for the code that goes on with it: other code that knows this one can take over
-)
+# Of all messages but `hello` and `upgrade`, which any engine must be able to send to any of these processes.
+VERSION = 1
+# Of what one of them writes down for the code that goes on with it.
+FORMAT = 1

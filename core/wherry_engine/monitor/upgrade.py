@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wherry.errors import Conflict, Failed
+from wherry.linux.loop import Loop, Timer
 from wherry.linux.spawn import spawn
 from wherry.linux.steps import step
 from wherry_engine.monitor.clients import Reply
-from wherry.linux.loop import Loop, Timer
 from wherry_engine.monitor.passing import SUPERVISOR, Passed
 
 TAKE, CHECK = "--take", "--check"
