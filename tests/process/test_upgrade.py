@@ -9,10 +9,12 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from tests.process.exec_kit import Execs
 from tests.process.process_kit import NO_LOG, Scenario, Tree, attach, read_all, unframed
@@ -20,7 +22,7 @@ from tests.process.upgrade_kit import change, copied, upgraded, versions
 
 from wherry.linux import sockets
 from wherry.model.networks import PortMapping
-from wherry_engine.engine.process_upgrade import digest, tree_code
+from wherry_engine.engine.process_upgrade import digest, sources, tree_code
 from wherry_engine.monitor.protocol import FORMAT, VERSION
 
 pytestmark = pytest.mark.root
@@ -304,6 +306,32 @@ def test_a_monitor_that_refuses_goes_on_below_the_new_supervisor(
     scenario(body)
 
 
+def test_a_monitor_whose_runtime_hangs_is_upgraded_later(
+    scenario: Scenario, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(tree: Tree) -> None:
+        slow = tmp_path / "crun"
+        slow.write_text(
+            f'#!/bin/sh\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.1; done\nexec {tree.runtime.argv[0]} "$@"\n'
+        )
+        slow.chmod(0o755)
+        launch = tree.launch("one", "exit 4", runtime=attrs.evolve(tree.runtime, argv=(str(slow),)))
+        creation = asyncio.ensure_future(tree.processes.create(launch))
+        await asyncio.sleep(0.1)
+        code = copied(tmp_path / "new", "new")
+        await upgraded(tree, code)
+        assert await versions(tree) == ("new", digest())
+        assert "a runtime is at work" in caplog.text
+        (tmp_path / "go").touch()
+        await creation
+        await upgraded(tree, code)
+        assert await versions(tree) == ("new", "new")
+        await tree.processes.start("one")
+        assert (await tree.ended("one")).status == 4
+
+    scenario(body)
+
+
 def test_a_monitor_of_another_protocol_is_replaced(scenario: Scenario, tmp_path: Path) -> None:
     async def body(tree: Tree) -> None:
         await tree.run("slow", COUNT.format(status=4, before=""))
@@ -321,6 +349,16 @@ def test_a_monitor_of_another_protocol_is_replaced(scenario: Scenario, tmp_path:
         assert (lines := numbers(tree, "slow")) == list(range(1, len(lines) + 1))
 
     scenario(body)
+
+
+def test_the_version_is_of_every_source_that_the_processes_run() -> None:
+    *interpreter, script = tree_code().program
+    shown = (
+        script[: script.rindex(";")] + "; print(*(m.__file__ for m in sys.modules.values() if 'wherry' in m.__name__))"
+    )
+    done = subprocess.run([*interpreter, shown], capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) > 40
+    assert {Path(path) for path in done.stdout.split()} <= {path for _, path in sources()}
 
 
 def test_an_engine_of_the_same_code_upgrades_nothing(scenario: Scenario) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,10 @@ from wherry.linux.spawn import interpreter
 from wherry_engine.engine.process_link import Connection
 
 _START = "wherry_engine.supervisor.main:main"
-_SOURCES = {"wherry_engine": ("supervisor", "monitor", "helper"), "wherry": ("linux", "errors.py")}
+_SOURCES = {
+    "wherry_engine": ("supervisor", "monitor", "helper", "__init__.py"),
+    "wherry": ("linux", "errors.py", "__init__.py"),
+}
 _PATIENCE = 30.0  # seconds; the processes have shorter ones of their own
 log = logging.getLogger(__name__)
 
@@ -44,14 +47,21 @@ def tree_code() -> TreeCode:
 def digest() -> str:
     """Of all that the tree may import of ours, and of the interpreter."""
     known = hashlib.sha256(sys.version.encode())
+    for name, path in sources():
+        text = path.read_bytes()
+        known.update(b"%s %d\n" % (name.encode(), len(text)))
+        known.update(text)
+    return known.hexdigest()
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """What the digest is of: names below the package's folder, which do not depend on where that lies, and files."""
     for package, names in _SOURCES.items():
         for folder in sys.modules[package].__path__:
             for name in names:
                 place = Path(folder, name)
-                for source in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-                    known.update(b"%s %d\n" % (str(source.relative_to(folder)).encode(), source.stat().st_size))
-                    known.update(source.read_bytes())
-    return known.hexdigest()
+                for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+                    yield f"{package}/{path.relative_to(folder)}", path
 
 
 async def upgrade(run_root: Path, code: TreeCode, environment: Mapping[str, str]) -> None:

@@ -74,7 +74,8 @@ class Upgrade:
             raise
         finally:
             os.close(memory)
-        self._timer = self._loop.later(PATIENCE, lambda: os.kill(self._checker, signal.SIGKILL))
+        pid = self._checker
+        self._timer = self._loop.later(PATIENCE, lambda: os.kill(pid, signal.SIGKILL))  # cancelled when it is reaped
 
     def ended(self, pid: int, status: int) -> bool:
         """A child has ended; False if it was not the one that checks."""
