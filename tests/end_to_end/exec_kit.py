@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,10 @@ class World:
         names = {"wherry-superv": "supervisor", "wherry-monitor": "monitor"}
         found = {"wherryd": self.engine.pid}
         for process in tasks.descendants(os.getpid()):
-            name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-            if name in names and str(self.where.run) in Path(f"/proc/{process.pid}/cmdline").read_text():
-                found[names[name]] = process.pid
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+                if name in names and str(self.where.run) in Path(f"/proc/{process.pid}/cmdline").read_text():
+                    found[names[name]] = process.pid
         return found
 
 

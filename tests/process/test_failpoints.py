@@ -15,7 +15,7 @@ from tests.process.upgrade_kit import copied, upgraded, versions
 from wherry.errors import WherryError
 from wherry.model.logs import LocalLog
 from wherry.model.networks import PortMapping
-from wherry_engine.engine.process_upgrade import digest
+from wherry_engine.engine.process_upgrade import tree_code
 from wherry_engine.monitor.cgroups import Hierarchies
 
 pytestmark = pytest.mark.root
@@ -117,9 +117,9 @@ def survivors(who: str, step: str, action: str) -> tuple[str, str]:
     if step == "execute" and action.endswith("after"):  # by then it is other code
         return "new", "new"
     if who == "supervisor":  # dead or not: the old monitor, or itself, goes on
-        return digest(), digest()
+        return tree_code().digest, tree_code().digest
     dies = action.startswith("kill") or step == "take"  # then the new supervisor forks the next one
-    return "new", "new" if dies else digest()
+    return "new", "new" if dies else tree_code().digest
 
 
 @pytest.mark.parametrize("who", ["supervisor", "monitor"])

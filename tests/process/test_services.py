@@ -80,6 +80,18 @@ def test_other_arguments_replace_it(scenario: Scenario, package: Path) -> None:
     scenario(body)
 
 
+def test_other_code_replaces_it(scenario: Scenario, package: Path) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.processes.service(service(tree))
+        await until(lambda: len(lives(tree)) == 1)
+        with (package / "some_service" / "main.py").open("a") as file:
+            file.write("\n# another version\n")
+        await tree.processes.service(service(tree))
+        await until(lambda: len(lives(tree)) == 2)
+
+    scenario(body)
+
+
 def test_one_that_fails_at_once_is_tried_ever_more_slowly(tmp_path: Path, rootfs: Path, package: Path) -> None:
     async def body() -> None:
         async with tree(tmp_path, rootfs, failpoints="none=error") as fresh:  # its errors are in the log

@@ -22,7 +22,7 @@ from tests.process.upgrade_kit import change, copied, upgraded, versions
 
 from wherry.linux import sockets
 from wherry.model.networks import PortMapping
-from wherry_engine.engine.process_upgrade import digest, sources, tree_code
+from wherry_engine.engine.process_upgrade import sources, tree_code
 from wherry_engine.monitor.protocol import FORMAT, VERSION
 
 pytestmark = pytest.mark.root
@@ -191,7 +191,13 @@ def test_services_go_on_below_the_new_supervisor(scenario: Scenario, tmp_path: P
         site = tmp_path / "site"
         site.mkdir()
         (site / "sleeper.py").write_text("import time\ndef main(arguments): time.sleep(3600)\n")
-        asked: dict[str, Any] = {"name": "some", "function": "sleeper:main", "path": [str(site)], "arguments": []}
+        asked: dict[str, Any] = {
+            "name": "some",
+            "function": "sleeper:main",
+            "path": [str(site)],
+            "arguments": [],
+            "code": [],
+        }
         await tree.processes._supervisor.call("service", **asked)
         before = (await tree.status())["services"]
         for number in range(2):
@@ -239,7 +245,7 @@ def test_the_next_processes_after_an_upgrade_run_the_new_code(scenario: Scenario
         assert await versions(tree) == ("new", "new")
         assert await tree.processes.job("ensure_bind", {"path": "/", "create": False}) == {"kind": "dir"}
         await upgraded(tree, tree_code())  # the folder of the running code has gone
-        assert await versions(tree) == (digest(),) * 2
+        assert await versions(tree) == (tree_code().digest,) * 2
         await tree.processes.kill("slow", signal.SIGTERM)
         assert (await tree.ended("slow")).status == 4
         assert (lines := numbers(tree, "slow")) == list(range(1, len(lines) + 1))
@@ -275,7 +281,7 @@ def test_code_that_fails_its_check_is_refused(
             sock.settimeout(20)
             sock.sendall(b"hello\n")
             assert b"hello" in await received(sock, b"hello")
-        assert await versions(tree) == (digest(),) * 2
+        assert await versions(tree) == (tree_code().digest,) * 2
         assert await pids(tree) == before
         assert "the supervisor goes on with the code of an earlier engine" in caplog.text
         assert reason in caplog.text
@@ -296,7 +302,7 @@ def test_a_monitor_that_refuses_goes_on_below_the_new_supervisor(
         check = "    if passed.role not in (SUPERVISOR, MONITOR)"
         change(tmp_path / "new", "wherry_engine/monitor/passing.py", check, "    if passed.role != SUPERVISOR")
         await upgraded(tree, code)
-        assert await versions(tree) == ("new", digest())
+        assert await versions(tree) == ("new", tree_code().digest)
         assert "the monitor goes on with the code of an earlier engine" in caplog.text
         await tree.processes.close_stdin("one")
         assert (await tree.ended("one")).status == 3
@@ -320,7 +326,7 @@ def test_a_monitor_whose_runtime_hangs_is_upgraded_later(
         await asyncio.sleep(0.1)
         code = copied(tmp_path / "new", "new")
         await upgraded(tree, code)
-        assert await versions(tree) == ("new", digest())
+        assert await versions(tree) == ("new", tree_code().digest)
         assert "a runtime is at work" in caplog.text
         (tmp_path / "go").touch()
         await creation
@@ -384,7 +390,7 @@ def test_killed_at_any_moment_of_an_upgrade(scenario: Scenario, tmp_path: Path) 
             await upgrading
             await tree.processes.list()
         await upgraded(tree, tree_code())
-        assert await versions(tree) == (digest(),) * 2
+        assert await versions(tree) == (tree_code().digest,) * 2
         await tree.processes.kill("slow", signal.SIGTERM)
         assert (await tree.ended("slow")).status == 5
         assert (lines := numbers(tree, "slow")) == list(range(1, len(lines) + 1))

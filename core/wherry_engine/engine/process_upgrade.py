@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -41,13 +41,13 @@ class TreeCode:
 @cache
 def tree_code() -> TreeCode:
     """This engine's own."""
-    return TreeCode(tuple(interpreter(_START)), digest())
+    return TreeCode(tuple(interpreter(_START)), digest(sources()))
 
 
-def digest() -> str:
-    """Of all that the tree may import of ours, and of the interpreter."""
+def digest(files: Iterable[tuple[str, Path]]) -> str:
+    """The version of code: of the interpreter and these files, under their names."""
     known = hashlib.sha256(sys.version.encode())
-    for name, path in sources():
+    for name, path in files:
         text = path.read_bytes()
         known.update(b"%s %d\n" % (name.encode(), len(text)))
         known.update(text)
@@ -55,13 +55,18 @@ def digest() -> str:
 
 
 def sources() -> Iterator[tuple[str, Path]]:
-    """What the digest is of: names below the package's folder, which do not depend on where that lies, and files."""
+    """All that the tree may import of ours."""
     for package, names in _SOURCES.items():
         for folder in sys.modules[package].__path__:
             for name in names:
-                place = Path(folder, name)
-                for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-                    yield f"{package}/{path.relative_to(folder)}", path
+                yield from below(Path(folder), name)
+
+
+def below(folder: Path, name: str = "") -> Iterator[tuple[str, Path]]:
+    """A Python file in this folder, or all below a folder in it: names that do not depend on where it lies, and files."""
+    place = folder / name
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        yield str(path.relative_to(folder.parent)), path
 
 
 async def upgrade(run_root: Path, code: TreeCode, environment: Mapping[str, str]) -> None:

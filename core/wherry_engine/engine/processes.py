@@ -29,7 +29,7 @@ from wherry.model.runtimes import Runtime
 from wherry.model.sandboxes import ServiceProcess
 from wherry_engine.engine.exec_processes import ExecProcesses
 from wherry_engine.engine.process_link import Connection, error_of
-from wherry_engine.engine.process_upgrade import tree_code, upgrade
+from wherry_engine.engine.process_upgrade import below, digest, tree_code, upgrade
 from wherry_engine.monitor.protocol import VERSION
 
 _LOST = 255
@@ -260,12 +260,20 @@ class Processes:
     # --- services ---
 
     async def service(self, process: ServiceProcess) -> None:
-        """Keep this process running from now on, also when this engine has ended. Raises Failed if it cannot be started."""
+        """Keep this process running from now on, also when this engine has ended. Raises Failed if it cannot be started.
+
+        One that runs other code is replaced.
+        """
         package = process.function.partition(".")[0]
         found = importlib.util.find_spec(package)
-        folders = [str(Path(each).parent) for each in (found and found.submodule_search_locations) or ()]
+        folders = [Path(each) for each in (found and found.submodule_search_locations) or ()]
         await self._supervisor.call(
-            "service", name=process.name, function=process.function, path=folders, arguments=process.arguments
+            "service",
+            name=process.name,
+            function=process.function,
+            path=[str(folder.parent) for folder in folders],
+            arguments=process.arguments,
+            code=[self._code.digest, digest(file for folder in folders for file in below(folder))],
         )
 
     # --- news ---

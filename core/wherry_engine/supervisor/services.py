@@ -31,7 +31,7 @@ class Services:
 
     def __init__(self, loop: Loop, root: str, let_go: Callable[[], None]) -> None:
         self._loop, self._folder, self._let_go = loop, f"{root}/services", let_go
-        self._wanted: dict[str, dict[str, Any]] = {}  # function, path, arguments
+        self._wanted: dict[str, dict[str, Any]] = {}  # function, path, arguments, code
         self._pids: dict[int, tuple[str, float]] = {}  # name, since when
         self._failures: dict[str, int] = {}
         self._ending = False
@@ -51,9 +51,12 @@ class Services:
                     else:
                         self._retry(name)
 
-    def want(self, name: str, function: str, path: list[str], arguments: list[str]) -> None:
-        """Have this one running. One that was started otherwise is replaced. Raises OSError; then all is as it was."""
-        wanted = {"function": function, "path": path, "arguments": arguments}
+    def want(self, name: str, function: str, path: list[str], arguments: list[str], code: list[str]) -> None:
+        """Have this one running. One that was started otherwise is replaced. Raises OSError; then all is as it was.
+
+        `code` stands for what it runs: where that differs, so does the process.
+        """
+        wanted = {"function": function, "path": path, "arguments": arguments, "code": code}
         before = self._wanted.get(name)
         if before == wanted:
             return

@@ -203,7 +203,7 @@ class Supervisor:
                 self._helpers.cancel(reply.client, arguments["job"])
                 reply.ok()
             elif op == "service":
-                given = (arguments[key] for key in ("name", "function", "path", "arguments"))
+                given = (arguments[key] for key in ("name", "function", "path", "arguments", "code"))
                 self._services.want(*given)
                 reply.ok()
             elif op == "hello":
