@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -227,7 +227,7 @@ def test_a_job_at_work_goes_on(scenario: Scenario, tmp_path: Path) -> None:
         await tree.kill_monitor()
         os.write(write, archive.getvalue())
         os.close(write)
-        assert await extracting == {"entries": 1, "bytes": 0}
+        assert cast(dict[str, object], await extracting)["entries"] == 1
         assert os.listdir(tmp_path / "layer") == ["empty"]
 
     scenario(body)
