@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from wherry.errors import Invalid
-from wherry.model.configs import HostConfig
+from wherry.model.configs import HostConfig, Ulimit
+from wherry.toolkit.units import size
 from wherry_engine.engine import resolv_conf
+from wherry_engine.engine.defaults import SHM_SIZE, Defaults
 
 DEFAULT_FILE = Path("/etc/wherry/daemon.json")
 CERTIFICATES = Path("/etc/wherry")
@@ -49,6 +51,12 @@ class Config:
     pidfile: Path = Path("/run/wherry.pid")
     storage_driver: str = "overlay2"
     log_driver: str = "json-file"
+    log_opts: Mapping[str, str] = attrs.field(factory=dict)
+    default_ulimits: tuple[Ulimit, ...] = ()
+    default_shm_size: int = SHM_SIZE  # bytes
+    default_init: bool = False
+    no_new_privileges: bool = False
+    labels: tuple[str, ...] = ()
     default_runtime: str = ""
     bip: str = ""
     dns: tuple[str, ...] = ()
@@ -71,6 +79,18 @@ class Config:
     trusted: tuple[str, ...] = ()  # distributions whose observers may run in the engine
 
     @property
+    def defaults(self) -> Defaults:
+        """What containers get that do not say otherwise."""
+        return Defaults(
+            log_driver=self.log_driver,
+            log_opts=self.log_opts,
+            ulimits=self.default_ulimits,
+            shm_size=self.default_shm_size,
+            init=self.default_init,
+            no_new_privileges=self.no_new_privileges,
+        )
+
+    @property
     def driver_configs(self) -> Mapping[str, Mapping[str, str]]:
         """CONFIG of drivers, with the keys of the file that are a driver's."""
         if not self.firewall_integration:
@@ -88,13 +108,19 @@ class Config:
 
 
 # Keys of the file, with the field each sets and what its value must be.
-KEYS: dict[str, tuple[str, type]] = {
+KEYS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "data-root": ("data_root", str),
     "exec-root": ("exec_root", str),
     "hosts": ("hosts", list),
     "pidfile": ("pidfile", str),
     "storage-driver": ("storage_driver", str),
     "log-driver": ("log_driver", str),
+    "log-opts": ("log_opts", dict),
+    "default-ulimits": ("default_ulimits", dict),
+    "default-shm-size": ("default_shm_size", (int, str)),
+    "init": ("default_init", bool),
+    "no-new-privileges": ("no_new_privileges", bool),
+    "labels": ("labels", list),
     "default-runtime": ("default_runtime", str),
     "bip": ("bip", str),
     "dns": ("dns", list),
@@ -220,7 +246,7 @@ def load(arguments: Sequence[str]) -> Config:
     for key in ("data_root", "exec_root", "pidfile", "tlscacert", "tlscert", "tlskey"):
         if key in merged:
             merged[key] = Path(merged[key]).absolute()
-    for key in ("hosts", "trusted", "dns", "dns_search", "dns_opts"):
+    for key in ("hosts", "trusted", "dns", "dns_search", "dns_opts", "labels"):
         if key in merged:
             merged[key] = tuple(map(str, merged[key]))
     config = Config(**merged)
@@ -246,9 +272,45 @@ def read_file(path: Path) -> dict[str, Any]:
         if key not in KEYS:
             faults.append(f"unknown key {key}; known are {', '.join(sorted(KEYS))}")
         elif not isinstance(value, KEYS[key][1]):
-            faults.append(f"{key} must be a {KEYS[key][1].__name__}")
+            faults.append(f"{key} must be a {_named(KEYS[key][1])}")
         else:
-            values[KEYS[key][0]] = value
+            try:
+                values[KEYS[key][0]] = _READ.get(key, _as_it_is)(value)
+            except ValueError as error:
+                faults.append(f"{key}: {error}")
     if faults:
         raise Invalid(f"the configuration file {path}: {'; '.join(faults)}")
     return values
+
+
+def _named(kind: type | tuple[type, ...]) -> str:
+    return kind.__name__ if isinstance(kind, type) else " or ".join(each.__name__ for each in kind)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _texts(value: Mapping[str, Any]) -> Mapping[str, str]:
+    if bad := [name for name, each in value.items() if not isinstance(each, str)]:
+        raise ValueError(f'the values must be texts, as in {{"max-file": "3"}}; {", ".join(bad)} is not')
+    return value
+
+
+def _ulimits(value: Mapping[str, Any]) -> tuple[Ulimit, ...]:
+    """Docker's form: a name, and an object with Soft and Hard."""
+    try:
+        return tuple(Ulimit(name=name, soft=int(each["Soft"]), hard=int(each["Hard"])) for name, each in value.items())
+    except (KeyError, TypeError) as error:
+        raise ValueError('each is {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 4096}}') from error
+
+
+def _shm_size(value: int | str) -> int:
+    return value if isinstance(value, int) else size(value)
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "default-shm-size": _shm_size,
+    "default-ulimits": _ulimits,
+    "log-opts": _texts,
+}

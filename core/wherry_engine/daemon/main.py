@@ -16,6 +16,7 @@ from wherry.errors import Conflict, WherryError
 from wherry.linux import steps
 from wherry_engine.daemon.config import Config, load
 from wherry_engine.daemon.notify import notify
+from wherry_engine.daemon.reload import reread
 from wherry_engine.daemon.services import Services
 from wherry_engine.engine.engine import Engine, Settings
 from wherry_engine.engine.resolv_conf import ResolvConf
@@ -27,14 +28,15 @@ log = logging.getLogger("wherryd")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT. Exit code 0, or 1 with the reason on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        config = load(sys.argv[1:] if arguments is None else arguments)
+        config = load(arguments)
         _log_to_stderr(config)
         _audit()
         _take_descriptors()
         with ExitStack() as stack:
             _claim(config, stack)
-            asyncio.run(_run(config))
+            asyncio.run(_run(config, arguments))
     except WherryError as error:
         print(f"wherryd: {error.text}", file=sys.stderr)  # noqa: T201  there is no log to read yet
         return 1
@@ -42,10 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _log_to_stderr(config: Config) -> None:
-    names = {"warn": logging.WARNING, "fatal": logging.CRITICAL}
-    level = logging.DEBUG if config.debug else names.get(config.log_level, config.log_level.upper())
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger().setLevel(_level(config))
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _level(config: Config) -> int | str:
+    names = {"warn": logging.WARNING, "fatal": logging.CRITICAL}
+    return logging.DEBUG if config.debug else names.get(config.log_level, config.log_level.upper())
 
 
 def _audit() -> None:
@@ -87,12 +93,13 @@ def _forget(config: Config) -> None:
         config.pidfile.unlink(missing_ok=True)
 
 
-async def _run(config: Config) -> None:
+async def _run(config: Config, arguments: Sequence[str]) -> None:
     settings = Settings(
         data_root=config.data_root,
         exec_root=config.exec_root,
         storage_driver=config.storage_driver,
-        log_driver=config.log_driver,
+        defaults=config.defaults,
+        labels=config.labels,
         default_runtime=config.default_runtime,
         bip=config.bip,
         dns=ResolvConf(config.dns, config.dns_search, config.dns_opts),
@@ -109,12 +116,24 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     engine = Engine(settings)
+
+    def reload() -> None:
+        nonlocal config
+        config = reread(arguments, config)
+        logging.getLogger().setLevel(_level(config))
+        engine.reconfigure(
+            defaults=config.defaults, labels=config.labels, live_restore=config.live_restore,
+            shutdown_timeout=config.shutdown_timeout,
+        )  # fmt: skip
+        log.info("the configuration has been read again")
+
     services = Services(engine)
     services.load()
     await engine.start()
     try:
         await services.start(config)
         engine.answers()
+        loop.add_signal_handler(signal.SIGHUP, reload)
         log.info("ready on %s", ", ".join(config.hosts))
         notify("READY=1")
         await ending.wait()

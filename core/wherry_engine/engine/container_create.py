@@ -21,6 +21,7 @@ from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_mounts import mount_points
 from wherry_engine.engine.container_spec import command, random_name, settle
+from wherry_engine.engine.defaults import Defaults
 from wherry_engine.engine.endpoint_checks import check_endpoint
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import find_init, wants_init
@@ -38,10 +39,10 @@ class Creator:
 
     def __init__(
         self, *, book: Book, journal: Journal, parts: Parts, launcher: Launcher, images: Images, networks: Networks,
-        log_driver: str,
+        defaults: Defaults,
     ) -> None:  # fmt: skip
         self._book, self._journal, self._parts, self._launcher = book, journal, parts, launcher
-        self._images, self._networks, self._log_driver = images, networks, log_driver
+        self._images, self._networks, self.defaults = images, networks, defaults
         self._pool = Pool("creation", 4)
         journal.register("container.create", self._undo_create)
         journal.register("container.remove", self._finish_remove)
@@ -60,7 +61,7 @@ class Creator:
         return Created(id=id, warnings=tuple(warnings))
 
     async def _settle(self, spec: ContainerSpec, image: Image, id: str, name: str) -> tuple[Container, list[str]]:
-        config, host = settle(spec, image.config, id, self._log_driver, self._parts.cgroup_version)
+        config, host = settle(spec, image.config, id, self.defaults, self._parts.cgroup_version)
         if host.network_mode.startswith("container:"):
             target = self._book.get(host.network_mode.removeprefix("container:"))
             host = attrs.evolve(host, network_mode=f"container:{target.id}")

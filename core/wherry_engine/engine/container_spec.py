@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import attrs
 
 from wherry.errors import Invalid
-from wherry.model.configs import Config, HealthConfig, HostConfig, LogConfig, Resources, RestartPolicy
+from wherry.model.configs import Config, HealthConfig, HostConfig, Resources, RestartPolicy
 from wherry.model.containers import ContainerSpec
 from wherry_engine.engine import container_files, resolv_conf
 from wherry_engine.engine.bundle import check
+from wherry_engine.engine.defaults import Defaults, with_defaults
 from wherry_engine.engine.limits import memory_swap
 from wherry_engine.engine.ports import check_bindings
 
-SHM_SIZE = 64 << 20
 _ADJECTIVES = [
     "amber",
     "brisk",
@@ -157,13 +157,13 @@ def _merge_health(given: HealthConfig | None, image: HealthConfig | None) -> Hea
 
 
 def settle(
-    spec: ContainerSpec, image: Config, container_id: str, log_driver: str, cgroup_version: int
+    spec: ContainerSpec, image: Config, container_id: str, defaults: Defaults, cgroup_version: int
 ) -> tuple[Config, HostConfig]:
     """The complete config and host config. Raises `Invalid` with every fault at once."""
     config = merge(spec.config, image)
     if not (config.entrypoint or config.cmd):
         raise Invalid("no command specified")
-    host = spec.host
+    host = with_defaults(spec.host, defaults)
     faults = check(config, host) + check_bindings(config, host) + _faults(config, host)
     faults += [*container_files.faults(config, host), *resolv_conf.faults(host)]
     if faults:
@@ -171,12 +171,9 @@ def settle(
     shares_host = host.network_mode == "host" or host.uts_mode == "host"
     if not config.hostname and not shares_host and not host.network_mode.startswith("container:"):
         config = attrs.evolve(config, hostname=container_id[:12])
-    log = host.log_config if host.log_config.type else LogConfig(type=log_driver, config=host.log_config.config)
     host = attrs.evolve(
         host,
-        log_config=log,
         network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
-        shm_size=host.shm_size or SHM_SIZE,
         ipc_mode=host.ipc_mode or "private",
         # On version 1 the hierarchies of the host were always seen; clients rely on it.
         cgroupns_mode=host.cgroupns_mode or ("private" if cgroup_version == 2 else "host"),

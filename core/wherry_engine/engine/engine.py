@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from wherry_engine.engine.container_update import Updater
 from wherry_engine.engine.container_verbs import Verbs
 from wherry_engine.engine.container_view import Views
 from wherry_engine.engine.containers import Containers
+from wherry_engine.engine.defaults import Defaults
 from wherry_engine.engine.disk_usage import disk_usage
 from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.endpoints import Endpoints
@@ -84,7 +86,8 @@ class Settings:
     data_root: Path
     exec_root: Path
     storage_driver: str = "overlay2"
-    log_driver: str = "json-file"
+    defaults: Defaults = Defaults()  # of containers
+    labels: Sequence[str] = ()  # of this engine, shown in its info
     default_runtime: str = ""  # "" chooses
     bip: str = ""  # the predefined bridge's gateway address with its subnet, as 172.17.0.1/16
     dns: ResolvConf = ResolvConf()  # for containers that do not say otherwise, in place of the host's
@@ -228,9 +231,9 @@ class Engine:
         launcher = Launcher(parts)
         streams = Streams(book, self._processes, folders)
         restarts = self._restarts = Restarts()
-        creator = Creator(
+        creator = self._creator = Creator(
             book=book, journal=journal, parts=parts, launcher=launcher, images=self.images,
-            networks=self.networks, log_driver=settings.log_driver,
+            networks=self.networks, defaults=settings.defaults,
         )  # fmt: skip
         runner = Runner(
             book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator,
@@ -350,6 +353,20 @@ class Engine:
 
     # --- what the API asks of the engine itself ---
 
+    def reconfigure(
+        self, *, defaults: Defaults, labels: Sequence[str], live_restore: bool, shutdown_timeout: int
+    ) -> None:
+        """From now on these hold; containers that exist stay as they are."""
+        self._settings = attrs.evolve(
+            self._settings,
+            defaults=defaults,
+            labels=labels,
+            live_restore=live_restore,
+            shutdown_timeout=shutdown_timeout,
+        )
+        self._creator.defaults = defaults
+        self.events.emit("daemon", "reload", self.instance, {"name": socket.gethostname()})
+
     async def info(self) -> EngineInfo:
         """The engine and its host, now."""
         settings = self._settings
@@ -358,7 +375,8 @@ class Engine:
             root=settings.data_root,
             storage_driver=settings.storage_driver,
             storage_status=await self._storage_status(),
-            log_driver=settings.log_driver,
+            log_driver=settings.defaults.log_driver,
+            labels=tuple(settings.labels),
             default_runtime=await self._runtimes.default(),
             containers=self.containers,
             images=self.images,

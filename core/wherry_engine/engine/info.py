@@ -56,8 +56,7 @@ def version_info(runtimes: Runtimes) -> VersionInfo:
 def engine_info(
     *, instance: str, root: Path, storage_driver: str, storage_status: tuple[tuple[str, str], ...], log_driver: str,
     default_runtime: str, containers: Containers, images: Images, runtimes: Runtimes, faults: tuple[str, ...],
-    debug: bool,
-    live_restore: bool,
+    labels: tuple[str, ...], debug: bool, live_restore: bool,
 ) -> EngineInfo:  # fmt: skip
     """The engine and its host, now; `faults` of drivers are warned of. Reads only /proc, /sys and what is in memory."""
     limits, forwarding = _limits(), Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
@@ -87,6 +86,7 @@ def engine_info(
         limits=limits,
         ipv4_forwarding=forwarding,
         root=str(root),
+        labels=labels,
         security_options=("name=seccomp,profile=builtin",),
         address_pools=tuple(AddressPool(base, size) for base, size in DEFAULT_POOLS),
         init_binary=os.path.basename(installed_init()),
