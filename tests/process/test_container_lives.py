@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import signal
+from pathlib import Path
 
+import attrs
 import pytest
 from tests.process.process_kit import NO_LOG, Scenario, Tree, runtime, until
 
 from wherry.errors import Conflict, Failed, NotFound
+from wherry.linux import cgroups
 
 pytestmark = pytest.mark.root
 RUNTIMES = ("crun", "runc")
@@ -108,6 +111,27 @@ def test_removing_a_container_interrupts_its_creation(scenario: Scenario) -> Non
         assert await tree.processes.list() == []
         await tree.run("early", "exit 3")
         assert (await tree.ended("early")).status == 3
+
+    scenario(body)
+
+
+def test_a_process_that_its_killed_runtime_had_made_already_is_removed_too(scenario: Scenario, tmp_path: Path) -> None:
+    """The runtime is killed after it has made the container's process, and before it has said so."""
+    slow = tmp_path / "crun"
+    slow.write_text(f'#!/bin/sh\n{" ".join(runtime("crun").argv)} "$@"\n: > {tmp_path}/made\nexec sleep 100\n')
+    slow.chmod(0o755)
+
+    async def body(tree: Tree) -> None:
+        tree.runtime = attrs.evolve(tree.runtime, argv=(str(slow),))
+        creation = asyncio.ensure_future(tree.processes.create(tree.launch("early", WAITS)))
+        group = f"/{tree.group}/early"
+        await until((tmp_path / "made").exists)
+        assert cgroups.processes(group)
+        await tree.processes.delete("early", tree.runtime)
+        with pytest.raises(Failed):
+            await creation
+        assert cgroups.processes(group) == set()
+        assert not cgroups.folder("pids", group).exists()
 
     scenario(body)
 

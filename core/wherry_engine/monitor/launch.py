@@ -32,7 +32,7 @@ class Creation:
         self._runtime = Runtime(request["runtime"], monitor.shared.root)
         self._pid_file = f"{monitor.work}/{id}.pid"
         tty = bool(request["tty"])
-        self._meta: Meta = {
+        self.meta: Meta = {
             "operation": self.operation,
             "bundle": request["bundle"],
             "runtime": request["runtime"],
@@ -44,7 +44,7 @@ class Creation:
             "cgroups": [],
         }
         height, width = request["console_size"]
-        self.slots = set(self._meta["slots"].values())
+        self.slots = set(self.meta["slots"].values())
         self._stdio = Stdio(
             monitor.work, monitor.programs.null, tty=tty, stdin=bool(request["stdin"]), size=(height, width)
         )
@@ -53,8 +53,8 @@ class Creation:
         """Run the runtime. Raises OSError, with nothing left open."""
         monitor = self._monitor
         console = ["--console-socket", self._stdio.console_path] if self._stdio.console_path else []
-        arguments = ["create", "--bundle", self._meta["bundle"], "--pid-file", self._pid_file, *console, self.id]
-        monitor.link.tell("begin", id=self.id, meta=self._meta)
+        arguments = ["create", "--bundle", self.meta["bundle"], "--pid-file", self._pid_file, *console, self.id]
+        monitor.link.tell("begin", id=self.id, meta=self.meta)
         try:
             self.pid = monitor.programs.run(
                 self._runtime, arguments, self._ended, self._stdio.theirs, step="monitor.create.spawn"
@@ -94,10 +94,10 @@ class Creation:
         if fifo >= 0:
             fds["fifo"] = fifo
         try:
-            self._meta["cgroups"] = monitor.hierarchies.of(pid)
+            self.meta["cgroups"] = monitor.hierarchies.of(pid)
         except FileNotFoundError:
-            self._meta["cgroups"] = monitor.removals.folders_of(self._meta)
-        container = Container(self.id, pid, self._meta, fds)
+            self.meta["cgroups"] = monitor.removals.folders_of(self.meta)
+        container = Container(self.id, pid, self.meta, fds)
         self._stdio.ours = {}
         monitor.containers[self.id] = container
 
@@ -105,7 +105,7 @@ class Creation:
             for reply in self.replies:
                 reply.ok(pid)
 
-        monitor.link.tell("hold", held, list(fds.values()), id=self.id, pid=pid, meta=self._meta, names=list(fds))
+        monitor.link.tell("hold", held, list(fds.values()), id=self.id, pid=pid, meta=self.meta, names=list(fds))
         monitor.streams.call(lambda: monitor.streams.adopt(container))
         exit = monitor.exits.unclaimed(pid)
         if exit is None:
@@ -131,7 +131,7 @@ class Creation:
         """Nothing of it runs any more: remove what there is, and say why."""
         try:
             self._stdio.abandon()
-            self._monitor.removals.sweep(self.id, self._meta)
+            self._monitor.removals.sweep(self.id, self.meta)
         except OSError as error:  # the caller's `delete` tries again
             report(f"container {self.id}: {error}")
         self._monitor.link.tell("forget", id=self.id)

@@ -47,7 +47,9 @@ class Removals:
         if creation is not None:
             with suppress(ProcessLookupError):
                 os.kill(creation.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
-            creation.after.append(removal.begin)
+            # The runtime may have died between making the container's process and telling us of it.
+            left = self.folders_of(creation.meta)
+            creation.after.append(lambda: removal.begin(left))
         else:
             removal.begin()
 
@@ -84,10 +86,12 @@ class Removal:
         self._container: Container | None = None
         self._attempts = int(PATIENCE / _PAUSE)
 
-    def begin(self) -> None:
-        """Kill what runs; go on when it has ended."""
+    def begin(self, left: list[str] | None = None) -> None:
+        """Kill what runs; go on when it has ended. `left` are the cgroups of a creation that was killed."""
         self._container = container = self._monitor.containers.get(self._id)
-        if container is None:
+        if container is None and left:
+            self._clear_cgroups(left)
+        elif container is None:
             self._unknown()
         elif container.done is not None:
             self._clear()
