@@ -39,8 +39,9 @@ from wherry.model.execs import ExecSpec
 from wherry.model.networks import EndpointSpec, NetworkSpec
 from wherry.model.volumes import VolumeSpec
 from wherry.spec.network import NetworkDriver
-from wherry_engine.engine.engine import Engine, Settings
+from wherry_engine.engine.engine import Engine
 from wherry_engine.engine.filters import Filters
+from wherry_engine.engine.settings import Settings
 from wherry_network.resolver.service import ResolverService
 
 Act = Callable[[Engine], Awaitable[Any]]
@@ -336,7 +337,7 @@ def _names(folder: Path) -> set[str]:
 async def settled(lab: Lab) -> list[str]:
     """The faults that stay: what runs in the background gets two seconds."""
     for _ in range(40):
-        await lab.engine._ends.settled()
+        await lab.engine._parts.ends.settled()
         if not (faults := await lab.faults()):
             return [str(finding) for finding in await lab.engine.check()]
         await asyncio.sleep(0.05)

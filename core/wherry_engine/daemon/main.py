@@ -18,8 +18,9 @@ from wherry_engine.daemon.config import Config, load
 from wherry_engine.daemon.notify import notify
 from wherry_engine.daemon.reload import reread
 from wherry_engine.daemon.services import Services
-from wherry_engine.engine.engine import Engine, Settings
+from wherry_engine.engine.engine import Engine
 from wherry_engine.engine.resolv_conf import ResolvConf
+from wherry_engine.engine.settings import Settings
 
 AUDIT = "WHERRY_STEP_AUDIT"  # a file that gets a line for each side effect outside a step
 
