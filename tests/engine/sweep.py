@@ -30,9 +30,9 @@ class Lab:
         self.trace: dict[str, Any] = json.loads((root / "trace.json").read_text())
         self.back: dict[str, dict[str, list[str]]] = {}  # steps on the way back, by scenario and by what failed
 
-    def call(self, *arguments: str, bug: str = "") -> Any:
+    def call(self, *arguments: str, bug: str = "", program: str = "sweep_lab") -> Any:
         """What the lab prints; None if it prints nothing, "killed" if it was."""
-        module = [sys.executable, "-m", "tests.engine.sweep_lab", str(self.root)]
+        module = [sys.executable, "-m", f"tests.engine.{program}", str(self.root)]
         command = ["nsenter", f"--net={self._netns}", *module, *arguments]
         environment = {**os.environ, "WHERRY_LAB_BUG": bug}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250)

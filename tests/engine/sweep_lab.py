@@ -18,6 +18,7 @@ import gzip
 import io
 import json
 import os
+import signal
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,0 +1,72 @@
+"""Steps of the whole daemon fail or kill it: while it begins, while it ends, and in a check; the next one finds all."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+
+import pytest
+from scripts.engine import Engine
+from tests.fire.daemon import Fire, Refused
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
+
+BEGINNING = ("daemon.claim", "daemon.pidfile", "api.listen")
+ENDING = ("daemon.pidfile.remove",)
+CHECK = ("check.look", "check.snapshots", "check.volumes", "check.networks", "check.endpoints", "check.rules")
+FAULTS = ("error@before", "error@after", "kill@before", "kill@after")
+
+
+@pytest.fixture
+def busy(fire: Fire) -> Fire:
+    """An engine with a container that must not notice anything."""
+    fire.api.run("busy", NetworkMode="bridge")
+    return fire
+
+
+def _as_before(fire: Fire, pid: int) -> None:
+    fire.start()
+    assert fire.api.inspect("busy")["State"]["Pid"] == pid
+    os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_daemon_that_fails_as_it_begins_is_followed_by_one_that_finds_all(busy: Fire, fault: str) -> None:
+    pid = busy.api.inspect("busy")["State"]["Pid"]
+    for name in BEGINNING:
+        busy.kill()
+        status = -signal.SIGKILL if fault.startswith("kill") else 1
+        armed = {**os.environ, "WHERRY_FAILPOINTS": f"{name}={fault}"}
+        done = subprocess.run(busy.engine.command(), env=armed, capture_output=True, text=True, timeout=20)
+        assert done.returncode == status, done.stderr
+    _as_before(busy, pid)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_daemon_that_fails_as_it_ends_is_followed_by_one_that_finds_all(busy: Fire, fault: str) -> None:
+    pid = busy.api.inspect("busy")["State"]["Pid"]
+    for name in ENDING:
+        busy.kill()
+        busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"{name}={fault}"})
+        with pytest.raises(RuntimeError, match="ended with status"):
+            busy.engine.stop()
+    _as_before(busy, pid)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_check_that_fails_does_no_harm_and_succeeds_when_it_is_asked_again(busy: Fire, fault: str) -> None:
+    pid = busy.api.inspect("busy")["State"]["Pid"]
+    for name in CHECK:
+        busy.kill()
+        busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"{name}={fault}"})
+        with contextlib.suppress(Refused, OSError, http.client.HTTPException):
+            busy.api("GET", "/wherry/check")
+            pytest.fail(f"{name} was not reached")
+        if fault.startswith("error"):
+            assert busy.api("GET", "/wherry/check") == []
+    busy.kill()
+    _as_before(busy, pid)
+    assert busy.api("GET", "/wherry/check") == []
