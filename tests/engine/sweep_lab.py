@@ -18,7 +18,6 @@ import gzip
 import io
 import json
 import os
-import signal
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
