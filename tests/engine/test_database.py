@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from wherry.errors import Failed
+from wherry.linux import steps
 from wherry_engine.state.database import Change, Database
 from wherry_engine.state.table import Table
 
@@ -89,3 +90,18 @@ def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
 def test_fields_that_a_later_version_adds_get_their_default(database: Database) -> None:
     asyncio.run(database.commit(Change("thing", "old", b'{"name":"old"}')))
     assert things(database).get("old") == Thing("old", 0)
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_free_pages_that_cannot_be_had_stop_neither_the_opening_nor_a_commit(tmp_path: Path, place: str) -> None:
+    steps.arm(f"engine.database.spare=error@{place}")
+    try:
+        database = Database(tmp_path / "db")
+    finally:
+        steps.arm("")
+    table = things(database)
+    asyncio.run(database.commit(table.put(Thing("a", 3))))
+    database.close()
+    again = Database(tmp_path / "db")
+    assert list(things(again)) == [Thing("a", 3)]
+    again.close()

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "daemon.claim": "tests/fire/test_failpoints.py",
     "daemon.pidfile": "tests/fire/test_failpoints.py",
     "daemon.pidfile.remove": "tests/fire/test_failpoints.py",
+    "engine.database.spare": "tests/engine/test_database.py",
     # For drivers that are unlike the built-in ones, whose whole life is lived once.
     "layer.add.mount": "test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life",
     "layer.add.unmount": "test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life",

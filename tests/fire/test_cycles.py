@@ -27,7 +27,11 @@ WARM_UP, CLIENTS = (
     8,
     4,
 )  # cycles of each of so many clients at once: from then on every pool of threads has one to spare
-SPARE_DESCRIPTORS, GROWTH = 2, 1.05
+SPARE_DESCRIPTORS, GROWTH, ARENA = (
+    2,
+    1.05,
+    0.5,
+)  # MiB: two arenas of Python's, which a small process may take at any time
 PATIENCE = 8.0  # s in which what clients have left behind may be cleared away
 
 
@@ -49,7 +53,7 @@ class Held:
         return (
             self.descriptors > before.descriptors + SPARE_DESCRIPTORS
             or self.threads > before.threads
-            or self.memory > before.memory * GROWTH
+            or self.memory > max(before.memory * GROWTH, before.memory + ARENA)
         )
 
 

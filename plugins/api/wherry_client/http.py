@@ -148,8 +148,9 @@ class Client:
             connection.sock.sendall(self._head(method, path, query, headers) + data)
             return self.answer(connection, method)
         except OSError as error:
+            reason = connection.why() or error.strerror
             connection.close()
-            raise CannotConnect(f"the connection to the engine at {self.host.url} broke: {error.strerror}") from error
+            raise CannotConnect(f"the connection to the engine at {self.host.url} broke: {reason}") from error
         except BaseException:
             connection.close()
             raise

@@ -19,11 +19,11 @@ UNTIL_CLOSE, CHUNKED = -1, -2
 class Connection:
     """One socket and the bytes that were read from it too early."""
 
-    __slots__ = ("_why", "buffer", "sock")
+    __slots__ = ("buffer", "sock", "why")
 
     def __init__(self, sock: _socket.socket, why: Callable[[], str] = str) -> None:
         self.sock = sock
-        self._why = why  # it ended early; "" if that is not known
+        self.why = why  # it ended early; "" if that is not known
         self.buffer = b""
 
     def receive(self, size: int = READ) -> bytes:
@@ -38,7 +38,7 @@ class Connection:
         while (at := self.buffer.find(mark)) < 0:
             data = self.sock.recv(READ)
             if not data:
-                reason = self._why()
+                reason = self.why()
                 raise CannotConnect(
                     "the engine closed the connection before it had answered" + (f": {reason}" if reason else "")
                 )
