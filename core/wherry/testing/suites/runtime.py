@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,7 +50,23 @@ class RuntimeSubject(Subject[RuntimeDriver]):
         (self.rootfs / "bin" / "sh").symlink_to("busybox")
         self._group = f"/wherry-kit-{os.getpid()}"
         stack.callback(cgroups.remove_group, self._group)
+        stack.callback(self._end_processes)
         stack.callback(lambda: self.command("delete", "--force", "box"))
+
+    def _end_processes(self) -> None:
+        """What a driver that does it wrong has left running."""
+        end = time.monotonic() + PATIENCE
+        while (pids := self._processes()) and time.monotonic() < end:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
+    def _processes(self) -> set[int]:
+        folders = (top / self._group.strip("/") for top in cgroups.hierarchies())
+        return {
+            int(pid) for folder in folders for file in folder.rglob("cgroup.procs") for pid in file.read_text().split()
+        }
 
     def config(self, *script: str, **changes: Any) -> dict[str, Any]:
         """A config.json that runs this in busybox's shell; `changes` are of its "process"."""
