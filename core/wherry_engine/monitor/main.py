@@ -31,6 +31,7 @@ from wherry_engine.monitor.link import Link
 from wherry_engine.monitor.passing import MONITOR, Passed
 from wherry_engine.monitor.ports import Reservations
 from wherry_engine.monitor.progress import Progress
+from wherry_engine.monitor.protocol import BEAT
 from wherry_engine.monitor.remove import Removals
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Programs
@@ -196,6 +197,8 @@ class Monitor:
             self.loop.stop()
         elif "done" in message:
             self.link.acknowledged(message["done"])
+        elif BEAT in message:
+            self.link.tell(BEAT)
         else:
             container = self.containers.get(message["id"])
             exit = Exit(message["status"], message["at_ns"], message["error"])

@@ -22,12 +22,13 @@ from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
 from wherry_engine.monitor.main import Monitor
 from wherry_engine.monitor.passing import SUPERVISOR, Passed
-from wherry_engine.monitor.protocol import VERSION
+from wherry_engine.monitor.protocol import BEAT, VERSION
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Held, Ports, Shared
 from wherry_engine.monitor.upgrade import Upgrade
 from wherry_engine.supervisor.execs import finish_starts
 from wherry_engine.supervisor.fork import fork
+from wherry_engine.supervisor.heartbeat import Heartbeat
 from wherry_engine.supervisor.held import Holdings
 from wherry_engine.supervisor.jobs import Helpers
 from wherry_engine.supervisor.services import Services
@@ -61,6 +62,7 @@ class Supervisor:
         self._begun, self._failures, self._generation = 0.0, 0, 0
         self._killed = False  # the last monitor, by SIGKILL
         self._upgrade = Upgrade(self._loop, self._execute)
+        self._heartbeat = Heartbeat(self._loop, self._ask_beat, self._monitor_silent)
         self._tasks = (self._helpers, self._services, self._upgrade)  # whose children are ours, besides the monitor
         if passed is not None:
             self._generation = 1
@@ -71,6 +73,7 @@ class Supervisor:
         if not passed.monitor:
             return
         self._monitor = passed.monitor
+        self._heartbeat.begin()
         if passed.fds["channel"] >= 0:
             self._channel = Client(self._loop, socket.socket(fileno=passed.fds["channel"]))
             self._loop.watch(passed.fds["channel"], self._from_monitor)
@@ -78,8 +81,7 @@ class Supervisor:
                 self._channel.send(message)
         if passed.protocol != VERSION:
             report("the monitor does not speak as this supervisor does, and is replaced")
-            with step("supervisor.monitor.kill"):
-                os.kill(self._monitor, signal.SIGKILL)
+            self._kill_monitor()
 
     def run(self) -> Monitor | None:
         """Serve for ever, or until asked to stop (None). Returns in the forked child: the monitor that it is to be."""
@@ -114,6 +116,7 @@ class Supervisor:
         self._monitor, self._begun = pid, time.monotonic()
         self._channel = Client(self._loop, ours)
         self._loop.watch(ours.fileno(), self._from_monitor)
+        self._heartbeat.begin()
         return None
 
     def _pause(self) -> None:
@@ -140,7 +143,9 @@ class Supervisor:
                 self._channel.close()
                 self._channel = None
             return False
-        self._holdings.take(message, fds)
+        self._heartbeat.heard()
+        if message["op"] != BEAT:
+            self._holdings.take(message, fds)
         if self._channel is not None:
             self._channel.send({"done": message["number"]})
         return True
@@ -152,6 +157,7 @@ class Supervisor:
 
     def _monitor_died(self) -> None:
         self._monitor = 0
+        self._heartbeat.end()
         while self._channel is not None and self._read_monitor(self._channel.sock):
             pass  # its last words first: what to hold, who has ended
         if self._stopped is None:
@@ -159,6 +165,21 @@ class Supervisor:
             self._kill_strays()
             report("the monitor has died; its successor takes over")
         self._loop.stop()
+
+    def _ask_beat(self) -> None:
+        if self._channel is not None:
+            self._channel.send({BEAT: True})
+
+    def _monitor_silent(self) -> None:
+        report("the monitor does not answer, and is replaced")
+        try:
+            self._kill_monitor()
+        except OSError as error:  # the next beat tries again
+            report(f"the monitor cannot be killed: {error}")
+
+    def _kill_monitor(self) -> None:
+        with step("supervisor.monitor.kill"):
+            os.kill(self._monitor, signal.SIGKILL)
 
     def _kill_strays(self) -> None:
         """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it."""
@@ -240,12 +261,11 @@ class Supervisor:
             self._upgrade.refuse(error)
 
     def _stop(self, reply: Reply) -> None:
-        self._stopped = reply
         if self._monitor:
-            with step("supervisor.monitor.kill"):
-                os.kill(self._monitor, signal.SIGKILL)
+            self._kill_monitor()
         else:
             self._loop.stop()
+        self._stopped = reply
 
     def _end(self) -> None:
         """No monitor any more: remove what lies in the exec root, and answer by closing the connection."""
