@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.process.failpoint_kit import telling
 from tests.process.process_kit import BUSYBOX, Body, Scenario, tree
+
+from wherry_engine.engine.process_upgrade import TreeCode
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +40,18 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "bin" / name).symlink_to("busybox")
     (root / "bin" / "refused").write_text("not to be executed")
     return root
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> TreeCode:
+    """Code whose failpoints tell when they fire."""
+    return telling(tmp_path_factory.mktemp("told"))
+
+
+@pytest.fixture(scope="session")
+def told_again(tmp_path_factory: pytest.TempPathFactory) -> TreeCode:
+    """Another version of that."""
+    return telling(tmp_path_factory.mktemp("again"))
 
 
 @pytest.fixture

@@ -10,15 +10,19 @@ import shutil
 import signal
 import socket
 import time
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from wherry.model.logs import LocalLog
 from wherry.model.runtimes import Runtime
+from wherry_engine.engine import processes as engine_processes
+from wherry_engine.engine.process_upgrade import TreeCode, tree_code
 from wherry_engine.engine.processes import Launch, Processes, ProcessExit
 from wherry_engine.monitor.cgroups import Hierarchies, processes
 from wherry_engine.monitor.cgroups import remove as remove_cgroups
@@ -46,17 +50,20 @@ class Tree:
             "PATH": os.environ["PATH"],
             "WHERRY_STEP_AUDIT": str(root / "audit"),
             "WHERRY_FAILPOINTS": failpoints,
+            "WHERRY_TEST_FIRED": str(root / "fired"),
         }
         self.run_root = root / "run"
         self.group = f"wherry-test-{uuid.uuid4().hex[:8]}"
         self.exits: dict[str, ProcessExit] = {}
         self.runtime = runtime("crun")
+        self.code = tree_code()
         self.processes: Processes
         self._ids: set[str] = set()
 
     async def connect(self) -> Processes:
         """Connect as a (new) engine."""
-        self.processes = await Processes.connect(self.run_root, on_exit=self._ended, environment=self.environment)
+        with mock.patch.object(engine_processes, "tree_code", return_value=self.code):
+            self.processes = await Processes.connect(self.run_root, on_exit=self._ended, environment=self.environment)
         return self.processes
 
     def _ended(self, exit: ProcessExit) -> None:
@@ -226,9 +233,12 @@ async def attach(
 
 
 @contextlib.asynccontextmanager
-async def tree(tmp_path: Path, rootfs: Path, *, failpoints: str = "") -> AsyncIterator[Tree]:
-    """A fresh tree, ended after use."""
+async def tree(
+    tmp_path: Path, rootfs: Path, *, failpoints: str = "", code: TreeCode | None = None
+) -> AsyncIterator[Tree]:
+    """A fresh tree, of this code if not of our own, ended after use."""
     fresh = Tree(tmp_path, rootfs, failpoints)
+    fresh.code = code or fresh.code
     await fresh.connect()
     try:
         yield fresh
@@ -237,7 +247,8 @@ async def tree(tmp_path: Path, rootfs: Path, *, failpoints: str = "") -> AsyncIt
             await asyncio.wait_for(fresh.end(), 20)
         except Exception as error:
             fresh.force_end()
-            raise AssertionError((fresh.run_root / "processes.log").read_text()) from error
+            first = "".join(traceback.format_exception(error))  # with what the test itself has met, if anything
+            raise AssertionError(first + (fresh.run_root / "processes.log").read_text()) from error
         log = fresh.run_root / "processes.log"
         if log.exists() and "Traceback" in log.read_text() and not failpoints:
             pytest.fail(log.read_text())

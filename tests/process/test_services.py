@@ -15,6 +15,7 @@ from wherry.linux.process import parent_of, program_of
 from wherry.model.sandboxes import ServiceProcess
 
 pytestmark = pytest.mark.root
+STEPS = ["supervisor.service.fork", "supervisor.service.note", "supervisor.service.kill"]
 CODE = """
 import os, sys, time
 
@@ -157,7 +158,7 @@ def test_a_service_whose_module_is_missing_is_told_in_the_log(tmp_path: Path, ro
 
 
 @pytest.mark.parametrize("action", ["error@before", "error@after", "kill@before", "kill@after"])
-@pytest.mark.parametrize("name", ["supervisor.service.fork", "supervisor.service.note", "supervisor.service.kill"])
+@pytest.mark.parametrize("name", STEPS)
 def test_a_step_that_fails_leaves_one_service(
     name: str, action: str, tmp_path: Path, rootfs: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 from tests.process.process_kit import Scenario, Tree, attach, runtime, until
@@ -14,6 +16,7 @@ from tests.process.process_kit import Scenario, Tree, attach, runtime, until
 from wherry.errors import Conflict
 from wherry.linux.process import program_of
 from wherry.model.networks import PortMapping
+from wherry.model.runtimes import Runtime
 
 pytestmark = pytest.mark.root
 COUNT = "i=1; while :; do echo $i; i=$((i+1)); usleep 300; done"
@@ -164,5 +167,31 @@ def test_when_both_are_killed_the_exits_are_told_as_unknown(scenario: Scenario) 
         assert [(info.id, info.exit and info.exit.status) for info in await tree.processes.list()] == [("ended", 4)]
         await tree.processes.delete("lost", tree.runtime)
         await until(lambda: not program_of(pid))
+
+    scenario(body)
+
+
+def test_the_monitor_of_a_dying_supervisor_does_not_wait_for_a_runtime_that_hangs(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    async def body(tree: Tree) -> None:
+        hanging = tmp_path / "crun"
+        hanging.write_text("#!/bin/busybox sh\nexec /bin/busybox sleep 600\n")
+        hanging.chmod(0o755)
+        runtime = Runtime((str(hanging),), "", hide_unified_cgroup=False)
+        await tree.run("term", "trap 'exit 7' TERM; while :; do sleep 0.02; done")
+        launch = tree.launch("hangs", "exit 0", tty=True, runtime=runtime)
+        creation = asyncio.ensure_future(tree.processes.create(launch))
+        await asyncio.sleep(0.1)
+        await tree.kill_supervisor()
+        await tree.processes.kill("term", signal.SIGTERM)
+        assert (await tree.ended("term")).status == 7
+        await asyncio.sleep(0.1)  # by now it has been asked for again, of the next monitor
+        hanging.unlink()
+        hanging.symlink_to(shutil.which("crun") or "")
+        await tree.kill_monitor()
+        await creation
+        await tree.processes.start("hangs")
+        assert (await tree.ended("hangs")).status == 0
 
     scenario(body)

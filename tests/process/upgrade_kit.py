@@ -31,6 +31,12 @@ def change(folder: Path, module: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def edit(folder: Path, module: str, text: str) -> None:
+    """Append this to a module of the copy."""
+    with open(folder / module, "a") as file:
+        file.write(f"\n{text}\n")
+
+
 async def upgraded(tree: Tree, code: TreeCode, environment: Mapping[str, str] | None = None) -> None:
     """What a new engine does at its start."""
     await upgrade(tree.run_root, code, environment or tree.environment)

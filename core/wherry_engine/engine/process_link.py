@@ -173,6 +173,8 @@ class Connection:
         try:
             await self.connect()
         except (Unavailable, TimeoutError) as error:
+            if asyncio.current_task() is not self._reconnecting:  # it has died over its hello: a later one goes on
+                return
             for request in self._requests.values():
                 _resolve(request.future, error=Unavailable(str(error) or f"no answer from {self._path.name}"))
 

@@ -112,11 +112,17 @@ class Processes:
             raise
         return self
 
+    def _listening(self) -> bool:
+        try:
+            sockets.connect(str(self._root / "supervisor.sock")).close()
+        except OSError:
+            return False
+        return True
+
     async def _start_supervisor(self) -> None:
         """Start a supervisor unless there is one by now. Both processes are dead, and what they held is lost."""
         async with self._starting:
-            with suppress(OSError):
-                sockets.connect(str(self._root / "supervisor.sock")).close()
+            if self._listening():
                 return
             self._reap_child()
             if self._child:  # just started, not listening yet
@@ -328,9 +334,13 @@ class Processes:
     async def shutdown(self) -> None:
         """End monitor and supervisor, of which no container may be left, and the connections."""
         await self._monitor.close()
-        with suppress(Unavailable):  # that is the answer
-            await self._supervisor.call_last("stop")
-        await self._supervisor.close()
+        while True:
+            with suppress(Unavailable):  # that is the answer
+                await self._supervisor.call_last("stop")
+            await self._supervisor.close()
+            if not self._listening():
+                break
+            await self._supervisor.connect()  # killed just then, and replaced
         while self._child:
             self._reap_child()
             await asyncio.sleep(0.001)

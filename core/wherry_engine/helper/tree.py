@@ -67,8 +67,7 @@ def copy_up(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
         try:
             if os.listdir(target):
                 return {"entries": 0}
-            with step("helper.copy_up.copy"):
-                return {"entries": _copy_or_nothing(source, target)}
+            return {"entries": _copy_or_nothing(source, target)}
         finally:
             os.close(target)
     finally:
@@ -83,12 +82,14 @@ def usage(arguments: Mapping[str, object], fds: Sequence[int]) -> object:
 
 def _copy_or_nothing(source: int, target: int) -> int:
     try:
-        entries = copy_tree(source, target)
-        sync_filesystem(Path(f"/proc/self/fd/{target}"))  # whoever finds the volume filled never fills it again
-        return entries
+        with step("helper.copy_up.copy"):
+            entries = copy_tree(source, target)
+            sync_filesystem(Path(f"/proc/self/fd/{target}"))  # whoever finds the volume filled never fills it again
+            return entries
     except BaseException:
-        for name in os.listdir(target):
-            remove_entry(target, os.fsencode(name))
+        with step("helper.copy_up.copy"):
+            for name in os.listdir(target):
+                remove_entry(target, os.fsencode(name))
         raise
 
 

@@ -74,6 +74,11 @@ class Starting:
             monitor.link.tell("forget", id=self.id)
             raise
 
+    def abandon(self) -> Held:
+        """This process is no monitor any more: what the next one has to sweep."""
+        os.close(self._process)
+        return Held(self.id, 0, self._meta, {})
+
     def _ended(self, status: int, error: str) -> None:
         os.close(self._process)
         del self._monitor.execs.starting[self.id]

@@ -14,6 +14,7 @@ from wherry_engine.monitor.container import Container, Meta
 from wherry_engine.monitor.progress import SLOTS
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Runtime
+from wherry_engine.monitor.shared import Held
 from wherry_engine.monitor.start import open_early
 from wherry_engine.monitor.stdio import Stdio
 
@@ -113,6 +114,14 @@ class Creation:
         else:
             monitor.exits.exited(container, exit)
 
+    def abandon(self) -> Held:
+        """This process is no monitor any more: what the next one has to sweep."""
+        try:
+            self._stdio.abandon()
+        except OSError as error:
+            report(f"container {self.id}: {error}")
+        return Held(self.id, 0, self.meta, {})
+
     def _unmake(self, problem: Exception) -> None:
         """The runtime has made a container that we cannot take over: it removes it again."""
 
@@ -123,15 +132,18 @@ class Creation:
             self._monitor.programs.run(
                 self._runtime, ["delete", "--force", self.id], removed, step="monitor.create.undo.spawn"
             )
-        except OSError as error:
+        except OSError as error:  # then it is there until the caller's `delete`, which asks the runtime again
             report(f"container {self.id}: {error}")
-            self._undo(problem)
+            self._fail(problem, self._monitor.removals.sweep_work)
 
     def _undo(self, problem: Exception) -> None:
         """Nothing of it runs any more: remove what there is, and say why."""
+        self._fail(problem, lambda id: self._monitor.removals.sweep(id, self.meta))
+
+    def _fail(self, problem: Exception, sweep: Callable[[str], None]) -> None:
         try:
             self._stdio.abandon()
-            self._monitor.removals.sweep(self.id, self.meta)
+            sweep(self.id)
         except OSError as error:  # the caller's `delete` tries again
             report(f"container {self.id}: {error}")
         self._monitor.link.tell("forget", id=self.id)

@@ -40,7 +40,7 @@ from wherry_engine.monitor.streams import Streams
 from wherry_engine.monitor.upgrade import Upgrade
 
 TITLE = "wherry-monitor"
-PATIENCE = 5.0  # seconds that an upgrade waits for runtimes at work
+PATIENCE = 5.0  # seconds that runtimes at work get before an upgrade or a promotion: one may hang on a user's path
 _REST = 1.0  # the same for the disks of logs, which may hang: no command is served meanwhile
 _PAUSE = 0.02
 
@@ -138,13 +138,16 @@ class Monitor:
         self.loop.unwatch(self.link.channel.fileno())
         self.link.lost()
         self.clients.close()  # their requests come again, to the next monitor
-        while self.programs:
+        late = time.monotonic() + PATIENCE
+        while self.programs and time.monotonic() < late:
             self.loop.turn(0.05)
         self.streams.end()
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join()
         held = [giving.given_up(container) for container in self.containers.values()] + self.execs.hold()
+        held += [creation.abandon() for creation in self.creating.values()]
+        held += [starting.abandon() for starting in self.execs.starting.values()]
         self.loop.close()
         self.programs.close()
         self.progress.close()

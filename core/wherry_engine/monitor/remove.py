@@ -72,6 +72,11 @@ class Removals:
         with step("monitor.create.sweep"):
             cgroups.remove(self.folders_of(meta))
             remove_state(runtime.state_of(id))
+        self.sweep_work(id)
+
+    def sweep_work(self, id: str) -> None:
+        """Remove the files by which its runtime has told of a process."""
+        with step("monitor.create.sweep"):
             for name in (f"{id}.pid", f".{id}.pid"):  # the second is what runc writes before it renames
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self._monitor.work}/{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -40,7 +41,7 @@ class Programs:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {"PATH": environment.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")}
-        self._running: dict[int, Callable[[int], None]] = {}
+        self._running: dict[int, tuple[str, int, Done]] = {}  # by pid: the runtime's name, its log, whom to tell
         self._home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
@@ -53,7 +54,7 @@ class Programs:
         """Start the runtime with these arguments, in a step of this name; its pid. Raises OSError."""
         log = os.memfd_create("runtime-log", os.MFD_CLOEXEC)
         given = ["--root", runtime.root, "--log", f"/proc/{os.getpid()}/fd/{log}", "--log-format", "json"]
-        creating = "create" in arguments[:1]
+        creating, pid = "create" in arguments[:1], -1
         try:
             with steps.step(step):
                 with without_mount(UNIFIED, self._home) if runtime.hide and creating else nullcontext():
@@ -61,22 +62,22 @@ class Programs:
                     pid = spawn(argv, self._environment, stdio or (self._null, self._null, self._null))
         except BaseException:
             os.close(log)
+            if pid > 0:  # nobody would hear of it
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             raise
-
-        def ended(status: int) -> None:
-            error = _last_error(log) or f"{runtime.name} ended with status {status}" if status else ""
-            os.close(log)
-            done(status, error)
-
-        self._running[pid] = ended
+        self._running[pid] = (runtime.name, log, done)
         return pid
 
     def ended(self, pid: int, status: int) -> bool:
         """A child has ended; False if it was no runtime of ours."""
-        done = self._running.pop(pid, None)
-        if done is not None:
-            done(status)
-        return done is not None
+        if pid not in self._running:
+            return False
+        name, log, done = self._running.pop(pid)
+        error = _last_error(log) or f"{name} ended with status {status}" if status else ""
+        os.close(log)
+        done(status, error)
+        return True
 
     @property
     def null(self) -> int:
@@ -84,7 +85,9 @@ class Programs:
         return self._null
 
     def close(self) -> None:
-        """Give up what this holds."""
+        """Give up what this holds. Nobody is told of what still runs."""
+        for _, log, _ in self._running.values():
+            os.close(log)
         os.close(self._home)
         os.close(self._null)
 

@@ -108,13 +108,16 @@ class Streams:
                 container.log = LogFile(container.meta["log_path"], container.meta["log"])
             except OSError as error:
                 report(f"container {container.id}: no log: {error}")
-        for stream in container.streams.values():
-            self._mend(stream)
+        try:
+            for stream in container.streams.values():
+                self._mend(stream)
+            if container.log is not None:
+                container.log.mend()
+        except OSError as error:  # a record is doubled or torn, which is no reason to stop
+            report(f"container {container.id}: the log cannot be mended: {error}")
         log = container.log
-        if log is not None:
-            log.mend()
-            if log.compress:
-                log.start_compression(lambda: self.call(lambda: self._compressed(container)))
+        if log is not None and log.compress:
+            log.start_compression(lambda: self.call(lambda: self._compressed(container)))
         for stream in container.streams.values():
             self.loop.watch(stream.watched, partial(self.output, stream), IN | EDGE)
             if stream.source is not None:  # what is left in its pipe is told by no event of the terminal

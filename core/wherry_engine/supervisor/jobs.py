@@ -16,6 +16,7 @@ from wherry.linux.process import die_with_parent, set_oom_score, set_title
 from wherry.linux.steps import Failpoint, arm, step
 from wherry_engine.helper.jobs import JOBS
 from wherry_engine.monitor.clients import Client, Reply
+from wherry_engine.monitor.report import report
 from wherry_engine.supervisor.fork import fork
 
 TITLE = "wherry-helper"
@@ -60,7 +61,10 @@ class Helpers:
         for pid, (asker, _) in self._clients.items():
             if asker is client:
                 self._abandoned.add(pid)
-                _kill(pid)
+                try:
+                    _kill(pid)
+                except OSError as error:  # nobody is there to be told
+                    report(f"an abandoned helper cannot be killed: {error}")
 
     def ended(self, pid: int, status: int) -> bool:
         """A child has ended; False if it was no helper."""

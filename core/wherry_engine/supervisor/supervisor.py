@@ -89,6 +89,8 @@ class Supervisor:
         self._loop.watch_children(self._reap)
         self._services.resume()  # first: those that it does not know would be taken for strays
         self._reap()
+        if not self._monitor:
+            self._clear_up()  # after the monitor that has become this supervisor, and has not waited for all its runtimes
         while self._stopped is None:
             monitor = None if self._monitor else self._start_monitor()
             if monitor is not None:
@@ -106,7 +108,14 @@ class Supervisor:
         self._generation += 1
         ours, theirs = sockets.pair()
         keep = [theirs.fileno(), *self.shared.fds(), *self._holdings.fds()]
-        pid = fork("supervisor.monitor.fork", keep, self._let_go)
+        try:
+            pid = fork("supervisor.monitor.fork", keep, self._let_go)
+        except OSError as error:  # no memory, no free pid: it may be better soon
+            report(f"a monitor cannot be forked: {error}")
+            for end in (ours, theirs):
+                end.close()
+            self._loop.later(_MAX_PAUSE, self._loop.stop)
+            return None
         if not pid:
             ours.detach()  # closed with all that is not to be kept
             return Monitor(self.shared, theirs, self._holdings.containers.values(), self._holdings.ports)
@@ -161,8 +170,7 @@ class Supervisor:
         while self._channel is not None and self._read_monitor(self._channel.sock):
             pass  # its last words first: what to hold, who has ended
         if self._stopped is None:
-            finish_starts(f"{self.shared.root}/work", self._holdings)
-            self._kill_strays()
+            self._clear_up()
             report("the monitor has died; its successor takes over")
         self._loop.stop()
 
@@ -181,13 +189,20 @@ class Supervisor:
         with step("supervisor.monitor.kill"):
             os.kill(self._monitor, signal.SIGKILL)
 
+    def _clear_up(self) -> None:
+        finish_starts(f"{self.shared.root}/work", self._holdings)
+        self._kill_strays()
+
     def _kill_strays(self) -> None:
         """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it."""
-        while strays := [pid for pid in children() if self._is_stray(pid)]:
-            with step("supervisor.stray.kill"):
-                for pid in strays:
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
+        try:
+            while strays := [pid for pid in children() if self._is_stray(pid)]:
+                with step("supervisor.stray.kill"):
+                    for pid in strays:
+                        os.kill(pid, signal.SIGKILL)
+                        os.waitpid(pid, 0)
+        except OSError as error:  # the next monitor may meet them at work, but there will be one
+            report(f"what a monitor has left cannot be killed: {error}")
 
     def _is_stray(self, pid: int) -> bool:
         """Whether this child of ours has no task of ours, is no container's process, and no orphan from within one.
