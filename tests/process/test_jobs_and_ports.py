@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import time
 from pathlib import Path
 
 import pytest
 from tests.process.process_kit import Scenario, Tree, until
+from tests.process.upgrade_kit import copied, upgraded
 
 from wherry.errors import Conflict, Failed, NotFound, Unavailable
 from wherry.model.networks import PortMapping
@@ -111,6 +113,29 @@ def test_a_thousand_ports_are_reserved_in_one_request(scenario: Scenario) -> Non
         await tree.processes.reserve_ports("many", ports)
         await tree.kill_monitor()
         assert (await tree.processes.ports())["many"] == ports
+        await tree.processes.release_ports("many")
+
+    scenario(body)
+
+
+def test_many_thousand_ports_are_one_request_and_more_than_there_is_room_for_are_refused(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        room = int(files * 0.75)
+        some = min(14_000, room)
+        ports = [PortMapping("tcp", "127.9.9.9", port, port) for port in range(20_000, 20_000 + some)]
+        await tree.processes.reserve_ports("many", ports)
+        await tree.kill_monitor()
+        await tree.kill_supervisor()
+        await upgraded(tree, copied(tree.root / "new", "new"))
+        assert (await tree.processes.ports())["many"] == ports
+        await tree.run("lives", "exit 3")
+        assert (await tree.ended("lives")).status == 3
+        more = [PortMapping("udp", f"127.9.{n >> 8}.{n & 255}", 1024 + n % 60_000, 1) for n in range(room - some + 1)]
+        if len(more) < 200_000:  # else this host has room for more than can be asked for
+            with pytest.raises(Failed, match=f"{len(more)} more host ports .* {some} are, .* leaves room for {room}"):
+                await tree.processes.reserve_ports("too many", more)
+        assert list(await tree.processes.ports()) == ["many"]
         await tree.processes.release_ports("many")
 
     scenario(body)

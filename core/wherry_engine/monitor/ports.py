@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,6 +13,7 @@ from wherry_engine.monitor.link import Link
 from wherry_engine.monitor.shared import PortRow, Ports
 
 _BATCH = 200  # descriptors in one message
+_SHARE = 0.75  # of the limit of open files
 _SCTP = 132
 ANYWHERE = "0.0.0.0"
 
@@ -23,8 +25,9 @@ class Reservations:
         self._ports, self._link = ports, link
 
     def reserve(self, owner: str, rows: Sequence[PortRow], done: Callable[[], None]) -> None:
-        """Bind all of these or none. What the owner has already stays its own. Raises Conflict."""
+        """Bind all of these or none. What the owner has already stays its own. Raises Conflict, Failed."""
         mine = self._ports.get(owner, {})
+        self._check_room(len({*rows} - mine.keys()))
         made: dict[PortRow, int] = {}
         try:
             for row in rows:
@@ -54,6 +57,16 @@ class Reservations:
             if any(p == protocol and n == port and (a == address or ANYWHERE in (a, address)) for p, a, n, _ in held):
                 raise Conflict(f"Bind for {address or ANYWHERE}:{port} failed: port is already allocated") from error
             raise
+
+    def _check_room(self, more: int) -> None:
+        """A port takes a descriptor here and in the supervisor, and so do the streams of containers: a quarter is theirs."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        held, room = sum(map(len, self._ports.values())), int(files * _SHARE)
+        if held + more > room:
+            raise Failed(
+                f"{more} more host ports cannot be published: {held} are, and the limit of {files} open files leaves "
+                f"room for {room}; start wherryd with a higher one (ulimit -Hn, LimitNOFILE=)"
+            )
 
     def release(self, owner: str, done: Callable[[], None]) -> None:
         """Let the owner's ports go; the supervisor has let them go, too, when `done` is called."""
