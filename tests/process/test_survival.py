@@ -178,9 +178,9 @@ def test_the_monitor_of_a_dying_supervisor_does_not_wait_for_a_runtime_that_hang
         hanging = tmp_path / "crun"
         hanging.write_text("#!/bin/busybox sh\nexec /bin/busybox sleep 600\n")
         hanging.chmod(0o755)
-        runtime = Runtime((str(hanging),), "", hide_unified_cgroup=False)
+        slow = Runtime((str(hanging),), "", hide_unified_cgroup=runtime("crun").hide_unified_cgroup)
         await tree.run("term", "trap 'exit 7' TERM; while :; do sleep 0.02; done")
-        launch = tree.launch("hangs", "exit 0", tty=True, runtime=runtime)
+        launch = tree.launch("hangs", "exit 0", tty=True, runtime=slow)
         creation = asyncio.ensure_future(tree.processes.create(launch))
         await asyncio.sleep(0.1)
         await tree.kill_supervisor()
