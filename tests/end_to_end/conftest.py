@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from scripts import images
 from scripts.engine import ROOT, Engine, Places, workplace
 
 from wherry.testing.fixtures import HostLedger
@@ -69,6 +70,20 @@ def engines() -> Iterator[Callable[[str], Places]]:
             assert where.audit.read_text() == "", "a side effect happened outside a named step"
     if lines := ledger.settled():
         pytest.fail("the engine left the host changed:\n  " + "\n  ".join(lines), pytrace=False)
+
+
+@pytest.fixture
+def docker(host_ledger: HostLedger) -> Iterator[list[str]]:
+    """The command line of Docker's client for an engine of the test's own, which has the image busybox."""
+    with workplace() as where:
+        engine = Engine(where)
+        try:
+            command = ["docker", "-H", where.host]
+            subprocess.run([*command, "load", "-q", "-i", images.busybox()], check=True, capture_output=True)
+            yield command
+            engine.stop()
+        finally:
+            engine.discard()
 
 
 def archive(name: str) -> Path:

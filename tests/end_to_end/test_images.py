@@ -186,7 +186,6 @@ def test_images_are_filtered_by_age_name_and_label(client: Client) -> None:
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
 def test_skopeo_reads_what_is_saved_and_its_archives_are_loaded(client: Client, tmp_path: Path) -> None:
     client.run("load", "-qi", str(archive("web")))
     id, saved = client.inspect("web")["Id"], tmp_path / "saved.tar"

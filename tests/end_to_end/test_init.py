@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
-from scripts import images
-from scripts.engine import Engine, workplace
 
 from wherry.errors import Invalid
-from wherry.testing.ledger import Ledger
 from wherry_engine.engine import init_program
-
-
-@pytest.fixture
-def docker(host_ledger: Ledger) -> Iterator[list[str]]:
-    with workplace() as where:
-        engine = Engine(where)
-        try:
-            command = ["docker", "-H", where.host]
-            subprocess.run([*command, "load", "-q", "-i", images.busybox()], check=True, capture_output=True)
-            yield command
-            engine.stop()
-        finally:
-            engine.discard()
 
 
 def run(docker: list[str], *words: str) -> subprocess.CompletedProcess[str]:

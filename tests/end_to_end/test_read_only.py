@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripts import images
-from scripts.engine import Engine, workplace
-
-from wherry.testing.ledger import Ledger
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
-
-
-@pytest.fixture
-def docker(host_ledger: Ledger) -> Iterator[list[str]]:
-    with workplace() as where:
-        engine = Engine(where)
-        try:
-            command = ["docker", "-H", where.host]
-            subprocess.run([*command, "load", "-q", "-i", images.busybox()], check=True, capture_output=True)
-            yield command
-            engine.stop()
-        finally:
-            engine.discard()
 
 
 @pytest.mark.parametrize("runtime", ["crun", "runc"])

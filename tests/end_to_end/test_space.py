@@ -4,29 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
-from scripts import images
-from scripts.engine import Engine, workplace
-
-from wherry.testing.ledger import Ledger
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
-
-
-@pytest.fixture
-def docker(host_ledger: Ledger) -> Iterator[list[str]]:
-    """Docker's client for an engine that has the image busybox; gives its command line."""
-    with workplace() as where:
-        engine = Engine(where)
-        try:
-            command = ["docker", "-H", where.host]
-            subprocess.run([*command, "load", "-q", "-i", images.busybox()], check=True, capture_output=True)
-            yield command
-            engine.stop()
-        finally:
-            engine.discard()
 
 
 def run(docker: list[str], *words: str) -> list[str]:
