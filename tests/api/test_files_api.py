@@ -77,6 +77,15 @@ def test_a_commit_takes_lines_of_a_dockerfile_and_fields_of_a_config(serve: Serv
         assert (ref, spec.repository, spec.tag, spec.author, spec.comment) == ("box", "made", "1", "me", "why")
         assert spec.changes == ["ENV A=1", "CMD sh", "USER x"]
         assert spec.config == {"WorkingDir": "/w"}
+        for text, holds in (
+            ("", True),
+            ("&pause=", True),
+            ("&pause=0", False),
+            ("&pause=false", False),
+            ("&pause=1", True),
+        ):
+            await api.ask("POST", f"/commit?container=box{text}")
+            assert api.engine.commits[-1][1].pause is holds
         assert (await api.ask("POST", "/commit")).status == 400
         assert (await api.ask("POST", "/commit?container=box", b"[]")).status == 400
         assert (await api.ask("POST", "/commit?container=box", b"{")).status == 400

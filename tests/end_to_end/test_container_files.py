@@ -8,6 +8,7 @@ import os
 import subprocess
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,23 @@ def test_a_commit_makes_an_image_of_what_changed(box: Client) -> None:
     assert box.text("run", "--rm", "made:1") == "x\n"
     assert box.text("run", "--rm", "made:1", "stat", "-c", "%h %u:%g", "/a/c") == "2 5:6\n"
     box.run("run", "--rm", "made:1", "ls", "/bin/wc", status=1)
+
+
+def test_a_commit_holds_a_running_container_unless_it_is_told_not_to(box: Client) -> None:
+    id = box.text("run", "-d", "--name", "box", "busybox", "sleep", "1000").strip()
+    box.run("commit", "box", "made:1")
+    box.run("commit", "--pause=false", "box", "made:2")
+    now = f"{time.time():.6f}"
+    words = ("--filter", f"container={id}", "--format", "{{.Action}}")
+    events = box.text("events", "--since", "1m", "--until", now, *words).split()
+    assert [each for each in events if "pause" in each or each == "commit"] == ["pause", "commit", "unpause", "commit"]
+    assert box.inspect("box")["State"]["Status"] == "running"
+    box.run("pause", "box")
+    box.run("commit", "box", "made:3")
+    assert box.inspect("box")["State"]["Status"] == "paused"
+    box.run("exec", "box", "true", status=1)
+    box.run("unpause", "box")
+    box.run("exec", "box", "true")
 
 
 def test_a_commit_of_nothing_adds_no_layer(box: Client) -> None:

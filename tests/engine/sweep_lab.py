@@ -29,7 +29,7 @@ import attrs
 from tests.fire.bugs import plant
 
 from wherry.errors import WherryError
-from wherry.linux import steps
+from wherry.linux import cgroups, steps
 from wherry.linux.mountinfo import mounts
 from wherry.linux.netlink import remove_link
 from wherry.model.commits import CommitSpec
@@ -119,6 +119,11 @@ async def export(engine: Engine) -> None:
 async def changed(engine: Engine) -> None:
     await engine.containers.create(spec("one"))
     await copy_in(engine)
+
+
+async def changed_running(engine: Engine) -> None:
+    await changed(engine)
+    await engine.containers.start("one")
 
 
 async def commit(engine: Engine) -> None:
@@ -225,6 +230,9 @@ SCENARIOS: dict[str, Scenario] = {
     "copy-out": Scenario(copy_out, mounted),
     "copy-in": Scenario(copy_in, mounted),
     "container-export": Scenario(export, mounted),
+    "container-pause": Scenario(lambda e: e.containers.pause("one"), lambda e: run(e, "one")),
+    "container-unpause": Scenario(lambda e: e.containers.unpause("one"), paused),
+    "container-commit-running": Scenario(commit, changed_running),
     "container-commit": Scenario(commit, changed),
     "image-remove": Scenario(lambda e: e.images.remove("fresh"), lambda e: load(e, "fresh", "more")),
     "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
@@ -235,8 +243,6 @@ SCENARIOS: dict[str, Scenario] = {
     "container-remove": Scenario(
         lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
     ),
-    "container-pause": Scenario(lambda e: e.containers.pause("one"), lambda e: run(e, "one")),
-    "container-unpause": Scenario(lambda e: e.containers.unpause("one"), paused),
     "container-kill-paused": Scenario(lambda e: e.containers.kill("one"), paused),
     "container-update": Scenario(
         lambda e: e.containers.update("one", Resources(pids_limit=50)), lambda e: run(e, "one")
@@ -323,11 +329,19 @@ class Lab:
              {p.endpoint_id for c in engine.containers.list() if c.running for p in c.networks.values()}),
             ("bundles", _names(self.root / "run" / "bundles"), running),
             ("processes", {p.id for p in await engine._processes.list()}, running),
+            ("frozen groups", {id for id in running if _frozen(f"{engine.cgroup_parent}/{id}")},
+             {c.id for c in engine.containers.list() if c.state.status == "paused"}),
             ("execs that run", {e.shown.id for e in engine.execs._all.values() if e.shown.running}, set()),
             ("reserved ports", set(await engine._processes.ports()), running),
             ("intents", {i.name for i in engine._journal.pending()}, set()),
         ]  # fmt: skip
         return [f"{what}: {sorted(is_)} instead of {sorted(should)}" for what, is_, should in pairs if is_ != should]
+
+
+def _frozen(group: str) -> bool:
+    where = cgroups.folder("freezer", group)
+    file, word = ("cgroup.freeze", "1") if cgroups.version() == 2 else ("freezer.state", "FROZEN")
+    return (where / file).read_text().strip() == word
 
 
 def _names(folder: Path) -> set[str]:

@@ -17,4 +17,5 @@ class CommitSpec:
     author: str = ""
     comment: str = ""
     changes: Sequence[str] = ()
+    pause: bool = True  # a running container stands still meanwhile
     config: Mapping[str, Any] = attrs.field(factory=dict)

@@ -185,7 +185,7 @@ def compose(given: Ground) -> Composed:
     check = Check(records, HostPlaces(folders, cgroup_parent, pool), objects, actors, pool)
     views = Views(book=book, journal=journal, actors=actors, parts=parts, launcher=launcher)
     archives = Archives(book=book, parts=parts, views=views)
-    committer = Committer(book=book, archives=archives, images=images)
+    committer = Committer(book=book, archives=archives, images=images, pauser=pauser)
     return Composed(
         archives=archives,
         care=care,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from wherry.model.commits import CommitSpec
@@ -16,6 +17,7 @@ from wherry.model.names import new_id
 from wherry_engine.engine.changes import Run, apply_changes
 from wherry_engine.engine.container_archive import Archives
 from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.container_pause import Pauser
 from wherry_engine.engine.image_config import now_text, run_config
 from wherry_engine.engine.images import Images
 
@@ -23,12 +25,16 @@ from wherry_engine.engine.images import Images
 class Committer:
     """Commits containers."""
 
-    def __init__(self, *, book: Book, archives: Archives, images: Images) -> None:
-        self._book, self._archives, self._images = book, archives, images
+    def __init__(self, *, book: Book, archives: Archives, images: Images, pauser: Pauser) -> None:
+        self._book, self._archives, self._images, self._pauser = book, archives, images, pauser
 
     async def commit(self, ref: str, spec: CommitSpec) -> str:
         """Make the image; returns its id."""
         container = self._book.get(ref)
+        async with self._pauser.hold(container.id) if spec.pause else nullcontext():
+            return await self._commit(container, spec)
+
+    async def _commit(self, container: Container, spec: CommitSpec) -> str:
         run = apply_changes(_merged(run_config(container.config), spec.config), spec.changes)
         parent = self._images.get(container.image_id).image
         below = await self._images.config(parent)

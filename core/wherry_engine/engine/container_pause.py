@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -25,6 +26,7 @@ class Pauser:
         self._pool = Pool("freezer", 4)
         journal.register("container.pause", self._undo)
         journal.register("container.unpause", self._undo)
+        journal.register("container.hold", self._let_go)
 
     async def pause(self, ref: str) -> None:
         """Freeze the container. Raises `Conflict` if it does not run or is paused already."""
@@ -35,10 +37,7 @@ class Pauser:
                 raise Conflict(f"container {id} is already paused")
             check_running(container)
             async with self._journal.operation("container.pause", id, sync=False) as operation:
-                try:
-                    await self._pool.run("container.pause.freeze", lambda: cgroups.freeze(self._group(id)))
-                except OSError as error:
-                    raise Failed(f"cannot pause container {id}: {error}") from error
+                await self._freeze(id)
                 await operation.commit(self._with_status(container, "paused"), sync=False)
             self._book.emit("pause", container)
 
@@ -62,6 +61,38 @@ class Pauser:
                 await operation.commit(self._with_status(container, "running"), sync=False)
             self._book.emit("unpause", container)
             return True
+
+    @asynccontextmanager
+    async def hold(self, id: str) -> AsyncIterator[None]:
+        """The container stands still while the block runs, if it runs and is not paused; then it goes on, whatever happens.
+
+        It counts as paused meanwhile, and who kills or unpauses it need not wait for the block.
+        """
+        async with AsyncExitStack() as stack:
+            intent = None
+            async with self._actors.turn(f"container/{id}", "pause"):
+                container = self._book.get(id)
+                if container.state.status == "running":
+                    operation = await stack.enter_async_context(
+                        self._journal.operation("container.hold", id, sync=False)
+                    )
+                    intent = operation.intent
+                    await self._freeze(id)
+                    await self._book.database.commit(self._with_status(container, "paused"), sync=False)
+                    self._book.emit("pause", container)
+            yield
+            if intent is not None:
+                await self._journal.finish_quietly(intent)
+
+    async def _let_go(self, id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
+        await self.wake(id)
+        return await self._undo(id, {})
+
+    async def _freeze(self, id: str) -> None:
+        try:
+            await self._pool.run("container.pause.freeze", lambda: cgroups.freeze(self._group(id)))
+        except OSError as error:
+            raise Failed(f"cannot pause container {id}: {error}") from error
 
     async def _undo(self, id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
         """The control group is again as the record says."""

@@ -115,7 +115,7 @@ class Journal:
         except (WherryError, OSError) as error:
             full = _disk_is_full(error, self._database.root)
             if not operation.committed:
-                await asyncio.shield(self._finish_quietly(operation.intent))
+                await asyncio.shield(self.finish_quietly(operation.intent))
             if full:
                 raise Failed(
                     f"no space left on device: the disk of the data root {self._database.root} is full; remove containers, "
@@ -124,7 +124,7 @@ class Journal:
             raise
         except BaseException:
             if not operation.committed:
-                await asyncio.shield(self._finish_quietly(operation.intent))
+                await asyncio.shield(self.finish_quietly(operation.intent))
             raise
         finally:
             self._running.discard(operation.id)
@@ -151,17 +151,17 @@ class Journal:
         changes = await self._finishes[intent.name](intent.object, intent.data)
         await self._database.commit(*changes, Change(KIND, intent.id, None))
 
-    async def _finish_quietly(self, intent: Intent) -> None:
-        """As `finish`; the caller has an error of its own to report. What cannot be undone now stays recorded."""
+    async def finish_quietly(self, intent: Intent) -> None:
+        """As `finish`; the caller has an outcome of its own to report. What cannot be finished now stays recorded."""
         try:
             await self._forward(intent)
         except Exception:
-            log.exception("%s of %s could not be undone; the next start tries again", intent.name, intent.object)
+            log.exception("%s of %s could not be finished; the next start tries again", intent.name, intent.object)
 
     async def _finish_late(self, intent: Intent, late: Late) -> None:
         self._running.add(intent.id)
         await asyncio.wait({late.pending})
-        await self._finish_quietly(intent)
+        await self.finish_quietly(intent)
         self._running.discard(intent.id)
 
     def pending(self) -> list[Intent]:
@@ -181,5 +181,5 @@ class Journal:
         intents = self.unfinished()
         for intent in reversed(intents):
             log.info("recovering: %s of %s", intent.name, intent.object)
-            await self._finish_quietly(intent)
+            await self.finish_quietly(intent)
         return len(intents)

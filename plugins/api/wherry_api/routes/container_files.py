@@ -91,6 +91,7 @@ async def commit(call: Call) -> web.StreamResponse:
         author=call.text("author"),
         comment=call.text("comment"),
         changes=[line for text in call.texts("changes") for line in text.splitlines()],
+        pause=call.flag("pause") or not call.text("pause"),
         config=config,
     )
     container = call.text("container")

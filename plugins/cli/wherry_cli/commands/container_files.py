@@ -35,7 +35,7 @@ def _commit(app: App, values: Values, arguments: list[str]) -> int:
         "comment": values["message"],
         "author": values["author"],
         "changes": values["change"],
-        "pause": values["pause"],
+        "pause": "" if values["pause"] else 0,
     }
     if len(arguments) > 1:
         query["repo"], query["tag"], digest = split_reference(arguments[1])
