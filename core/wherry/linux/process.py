@@ -70,12 +70,12 @@ def foreign_status(pid: int, pidfd: int) -> int | None:
     Asked of the pidfd (Linux 6.15), or of /proc as long as the process is a zombie.
     """
     for _ in range(50):
+        fields = _stat(pid)  # first: it may be reaped at any moment, and from then on the pidfd tells
         info = array.array("Q", [PIDFD_INFO_EXIT] + [0] * 7)  # struct pidfd_info
         with suppress(OSError):
             fcntl.ioctl(pidfd, PIDFD_GET_INFO, info)
             if info[0] & PIDFD_INFO_EXIT:
                 return status_of(array.array("i", info.tobytes())[15])
-        fields = _stat(pid)
         if fields is None or len(fields) < 50:
             return None
         if fields[0] == "Z":
@@ -84,8 +84,8 @@ def foreign_status(pid: int, pidfd: int) -> int | None:
     return None
 
 
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat that follow the name; None if there is no such process."""
+def _stat(pid: int | str) -> list[str] | None:
+    """The fields of /proc/PID/stat that follow the name; None if there is no such process (or thread, PID/task/TID)."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()
@@ -97,6 +97,16 @@ def parent_of(pid: int) -> int:
     """The pid of the parent, 0 if there is no such process."""
     fields = _stat(pid)
     return int(fields[1]) if fields else 0
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether no thread of a process runs, or will before SIGCONT: it is stopped as a whole, or is gone."""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return True
+    fields = [_stat(f"{pid}/task/{task}") for task in tasks]
+    return all(each is None or each[0] in "TtZX" for each in fields)
 
 
 def children() -> list[int]:
