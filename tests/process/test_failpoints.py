@@ -27,6 +27,9 @@ STEPS = [
     "monitor.create.pid",
     "monitor.create.sweep",
     "monitor.start.fifo",
+    "monitor.start.stop",
+    "monitor.start.open",
+    "monitor.start.go",
     "monitor.start.served",
     "monitor.kill",
     "monitor.exec.spawn",
@@ -42,6 +45,7 @@ STEPS = [
     "supervisor.job.fork",
     "helper.bind.create",
 ]
+OF_RUNC = tuple(f"monitor.start.{step}" for step in ("stop", "open", "go", "served"))
 UPGRADES = [f"{who}.upgrade.{step}" for who in ("supervisor", "monitor") for step in ("check", "execute", "take")]
 
 
@@ -101,7 +105,7 @@ def test_a_step_that_fails_leaves_nothing(
 
     async def body() -> None:
         async with tree(tmp_path, rootfs, failpoints=f"{name}={action}", code=told) as fresh:
-            fresh.runtime = runtime("runc" if len(name) % 2 or name == "monitor.start.served" else "crun")
+            fresh.runtime = runtime("runc" if len(name) % 2 or name in OF_RUNC else "crun")
             problem: Exception | None = None
             try:
                 await live(fresh, "first", rotated=not name.startswith("monitor.log"))

@@ -11,11 +11,11 @@ from wherry.errors import Conflict, Failed, WherryError
 from wherry.linux.steps import step
 from wherry_engine.monitor.clients import Reply
 from wherry_engine.monitor.container import Container, Meta
+from wherry_engine.monitor.fifo import open_early
 from wherry_engine.monitor.progress import SLOTS
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Runtime
 from wherry_engine.monitor.shared import Held
-from wherry_engine.monitor.start import open_early
 from wherry_engine.monitor.stdio import Stdio
 
 if TYPE_CHECKING:

@@ -1,0 +1,55 @@
+"""Starting a created container while its monitor dies: its program runs, and runs once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.process.failpoint_kit import fired
+from tests.process.process_kit import runtime, tree
+
+from wherry_engine.engine.process_upgrade import TreeCode
+
+pytestmark = pytest.mark.root
+
+
+@contextlib.contextmanager
+def starved(pid: int) -> Iterator[None]:
+    """The process is the last to get the one CPU that it may use, so that whoever wakes it has died before it runs."""
+    cpu = min(os.sched_getaffinity(0))
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setaffinity(int(task), {cpu})
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        os.sched_setaffinity(busy.pid, {cpu})
+        os.sched_setscheduler(busy.pid, os.SCHED_OTHER, os.sched_param(0))
+        try:
+            yield
+        finally:
+            busy.kill()
+
+
+@pytest.mark.parametrize("step", ["stop", "open", "fifo", "go", "served"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_program_runs_once_though_the_monitor_dies_before_its_process_has_woken(
+    step: str, place: str, tmp_path: Path, rootfs: Path, told: TreeCode
+) -> None:
+    async def body() -> None:
+        async with tree(tmp_path, rootfs, failpoints=f"monitor.start.{step}=kill@{place}", code=told) as fresh:
+            fresh.runtime = runtime("runc")
+            pid = await fresh.processes.create(fresh.launch("one", "echo once; exit 3"))
+            with starved(pid):
+                starting = asyncio.ensure_future(fresh.processes.start("one"))
+                await asyncio.sleep(0.5)
+            await starting
+            assert (await fresh.ended("one")).status == 3
+            assert fresh.text("one") == "once\n"
+            assert fired(fresh) == [f"monitor.start.{step}"]
+
+    asyncio.run(body())
