@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 from tests.fire.bugs import plant
 
-from wherry.errors import WherryError
+from wherry.errors import Failed, WherryError
 from wherry.linux import cgroups, steps
 from wherry.linux.mountinfo import mounts
 from wherry.linux.netlink import remove_link
@@ -401,25 +401,42 @@ def note_steps(file: Path) -> None:
     steps._fire = note
 
 
-async def plain(lab: Lab, site: str) -> list[str]:
-    """A container's life where a snapshot is no overlay and a volume's driver is told of its last use."""
+async def plain(lab: Lab, site: str, failpoint: str = "") -> list[str]:
+    """A container's life where a snapshot is no overlay and a volume's driver is told of its last use; a step may fail."""
     sys.path.insert(0, site)
-    lab.settings = attrs.evolve(lab.settings, data_root=lab.root / "plain", storage_driver="plain")
+    lab = Lab(lab.root / "plain")
+    lab.settings = attrs.evolve(lab.settings, storage_driver="plain")
     await lab.start()
-    await lab.engine.volumes.create(VolumeSpec(name="noted", driver="noted"))
-    await run(lab.engine, "one", binds=("noted:/kept",))
-    await ended(lab.engine)
-    notes = (lab.root / "plain" / "volume" / "noted" / "detached").read_text().split()
-    problems = [] if "noted" in notes else ["the volume driver was not told of the last use"]
-    steps.arm("layer.add.commit=error@before")
-    try:
-        await load(lab.engine, "fresh", "more")
-        problems.append("the armed failpoint did not fire")
-    except WherryError:
-        problems += [str(s) for s in lab.engine._storage.hook.list_snapshots() if s.key.startswith("add-")]
     await lab.clean()
+    problems = await settled(lab)  # of the life before, which may have been killed
+    steps.arm(failpoint)
+    failed = ""
+    try:
+        await _noted_use(lab.engine)
+        await load(lab.engine, "fresh", "more")
+    except (WherryError, OSError) as cause:
+        failed = f"{type(cause).__name__}: {cause}"
+    if steps._armed:
+        problems.append(f"{failpoint} was not reached")
+    elif failed and not failpoint:
+        problems.append(failed)
+    steps.arm("")
+    problems += [str(s) for s in lab.engine._storage.hook.list_snapshots() if s.key.startswith("add-")]
+    await lab.clean()
+    problems += [f"{failpoint}: {fault} (after {failed or 'success'})" for fault in await settled(lab)]
     await lab.engine.stop()
     return problems
+
+
+async def _noted_use(engine: Engine) -> None:
+    """A volume is used by one container, and its driver is told when that is over."""
+    notes = engine._settings.data_root / "volume" / "noted" / "detached"
+    notes.unlink(missing_ok=True)
+    await engine.volumes.create(VolumeSpec(name="noted", driver="noted"))
+    await run(engine, "one", binds=("noted:/kept",))
+    await ended(engine)
+    if "noted" not in notes.read_text().split():
+        raise Failed("the volume driver was not told of the last use")
 
 
 async def error(lab: Lab, name: str, names: list[str]) -> dict[str, Any]:
@@ -543,7 +560,7 @@ def main(root: str, mode: str, *rest: str) -> int:
     elif mode == "kill":
         problems = asyncio.run(kill(lab, rest[0], rest[1], rest[2]))
     elif mode == "plain":
-        problems = asyncio.run(plain(lab, rest[0]))
+        problems = asyncio.run(plain(lab, *rest))
     else:
         problems = asyncio.run(end(lab))
     sys.stdout.write(json.dumps(problems))

@@ -17,29 +17,29 @@ from wherry.testing import steps
 from wherry.testing.fixtures import HostLedger
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
-# Steps that are reached by the named test and fail in none of the sweep's scenarios.
+# Steps that need another host or another process than the sweep's: armed, to fail and to kill, in the test that is named.
+_DAEMON, _PLAIN = "tests/fire/test_failpoints.py", "test_drivers_that_are_unlike_the_built_in_ones_leave_nothing"
 ELSEWHERE = {
-    "container.end.thaw": "tests/fire/test_reboot.py",
-    "api.listen": "tests/fire/test_failpoints.py",
-    # A check repairs what is left behind, and leaves no state that a failed step of it could spoil.
-    "check.endpoint.detach": "tests/ledger/test_system_check.py",
-    "check.endpoints": "tests/fire/test_failpoints.py",
-    "check.look": "tests/fire/test_failpoints.py",
-    "check.mend": "tests/ledger/test_system_check.py",
-    "check.network.delete": "tests/ledger/test_system_check.py",
-    "check.networks": "tests/fire/test_failpoints.py",
-    "check.rules": "tests/fire/test_failpoints.py",
-    "check.snapshot.remove": "tests/ledger/test_system_check.py",
-    "check.snapshots": "tests/fire/test_failpoints.py",
-    "check.volumes": "tests/fire/test_failpoints.py",
-    "daemon.claim": "tests/fire/test_failpoints.py",
-    "daemon.pidfile": "tests/fire/test_failpoints.py",
-    "daemon.pidfile.remove": "tests/fire/test_failpoints.py",
+    "api.listen": _DAEMON,
+    "check.endpoint.detach": _DAEMON,
+    "check.endpoints": _DAEMON,
+    "check.look": _DAEMON,
+    "check.mend": _DAEMON,
+    "check.network.delete": _DAEMON,
+    "check.networks": _DAEMON,
+    "check.rules": _DAEMON,
+    "check.snapshot.remove": _DAEMON,
+    "check.snapshots": _DAEMON,
+    "check.volumes": _DAEMON,
+    "container.end.thaw": _DAEMON,
+    "daemon.claim": _DAEMON,
+    "daemon.pidfile": _DAEMON,
+    "daemon.pidfile.remove": _DAEMON,
     "engine.database.spare": "tests/engine/test_database.py",
-    # For drivers that are unlike the built-in ones, whose whole life is lived once.
-    "layer.add.mount": "test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life",
-    "layer.add.unmount": "test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life",
-    "volume.detach": "test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life",
+    "layer.add.mount": _PLAIN,
+    "layer.add.unmount": _PLAIN,
+    "resolver.listen": "tests/plugins/network/test_resolver.py",
+    "volume.detach": _PLAIN,
 }
 FAULTS = (("error", "before"), ("error", "after"), ("kill", "after"))
 
@@ -104,6 +104,17 @@ def test_an_engine_whose_start_or_end_fails_is_followed_by_one_that_finds_all(
 def test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life(lab: Lab, tmp_path: Path) -> None:
     install(tmp_path)
     assert lab.call("plain", str(tmp_path)) == []
+
+
+def test_drivers_that_are_unlike_the_built_in_ones_leave_nothing(lab: Lab, tmp_path: Path, host_ledger: HostLedger) -> None:
+    install(tmp_path)
+    problems: list[str] = []
+    for step in (step for step, where in ELSEWHERE.items() if where == _PLAIN):
+        for action, place in FAULTS:
+            result = lab.call("plain", str(tmp_path), f"{step}={action}@{place}")
+            problems += [] if result == "killed" else result
+    problems += lab.call("plain", str(tmp_path))
+    assert not problems, "\n".join(problems)
 
 
 def test_every_step_of_the_engine_was_reached(lab: Lab) -> None:

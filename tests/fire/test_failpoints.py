@@ -10,13 +10,22 @@ import subprocess
 
 import pytest
 from scripts.engine import Engine
-from tests.fire.daemon import Fire, Refused
+from tests.fire.daemon import Fire, Refused, eventually
+from tests.ledger.plants import Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot
+
+from wherry.testing import tasks
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
 
 BEGINNING = ("daemon.claim", "daemon.pidfile", "api.listen")
 ENDING = ("daemon.pidfile.remove",)
 CHECK = ("check.look", "check.snapshots", "check.volumes", "check.networks", "check.endpoints", "check.rules")
+MENDS = {
+    "check.mend": plant_folder,
+    "check.snapshot.remove": plant_snapshot,
+    "check.network.delete": plant_bridge,
+    "check.endpoint.detach": plant_endpoint,
+}
 FAULTS = ("error@before", "error@after", "kill@before", "kill@after")
 
 
@@ -70,3 +79,47 @@ def test_a_check_that_fails_does_no_harm_and_succeeds_when_it_is_asked_again(bus
     busy.kill()
     _as_before(busy, pid)
     assert busy.api("GET", "/wherry/check") == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_mend_that_fails_is_told_and_succeeds_when_it_is_asked_again(busy: Fire, fault: str) -> None:
+    pid = busy.api.inspect("busy")["State"]["Pid"]
+    for name, plant in MENDS.items():
+        busy.kill()
+        busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"{name}={fault}"})
+        plant(Named(busy.where, busy.api("GET", "/info")["ID"]))
+        if fault.startswith("error"):
+            (told,) = busy.api("POST", "/wherry/repair")
+            assert told["Mended"] or f"failpoint {name} is armed" in told["Error"]
+        else:
+            with pytest.raises((OSError, http.client.HTTPException)):
+                busy.api("POST", "/wherry/repair")
+            busy.kill()
+            busy.start()
+        assert all(found["Mended"] for found in busy.api("POST", "/wherry/repair"))
+        assert busy.api("GET", "/wherry/check") == []
+    busy.kill()
+    _as_before(busy, pid)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_paused_container_that_was_lost_is_thawed_by_whichever_engine_comes_to_it(fire: Fire, fault: str) -> None:
+    """Its supervisor and monitor are killed while nobody looks: it is frozen, so it does not end by itself."""
+    fire.api.run("frozen")
+    fire.api("POST", "/containers/frozen/pause")
+    pid = fire.api.inspect("frozen")["State"]["Pid"]
+    fire.kill()
+    for process in tasks.descendants(os.getpid()):
+        if process.pid != pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    armed = {**os.environ, "WHERRY_FAILPOINTS": f"container.end.thaw={fault}"}
+    if fault.startswith("kill"):
+        done = subprocess.run(fire.engine.command(), env=armed, capture_output=True, text=True, timeout=20)
+        assert done.returncode == -signal.SIGKILL
+        fire.start()
+    else:
+        fire.engine = Engine(fire.where, {"WHERRY_FAILPOINTS": f"container.end.thaw={fault}"})
+    eventually(lambda: fire.api.status("frozen") == "exited")
+    assert fire.api.inspect("frozen")["State"]["ExitCode"] == 255
+    assert fire.api("GET", "/wherry/check") == []

@@ -20,8 +20,9 @@ from pathlib import Path
 import attrs
 import pytest
 from scripts import images
-from scripts.engine import Engine, Places, free_port, workplace
+from scripts.engine import Engine, free_port, workplace
 from tests.cli.client import Client, Ran
+from tests.ledger.plants import LEAK, Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot, run
 
 from wherry.linux import cgroups
 from wherry.model.networks import PortMapping
@@ -33,16 +34,13 @@ from wherry_engine.engine.processes import Processes
 from wherry_engine.work import Pool
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
-LEAK = "1ea4" * 16  # an id that nothing has
 
 
 @attrs.frozen
-class Lab:
+class Lab(Named):
     """A running engine with one running container, and its names."""
 
-    where: Places
     wherry: Client
-    instance: str
 
     def check(self, *flags: str) -> Ran:
         return self.wherry("system", "check", *flags)
@@ -61,7 +59,7 @@ def lab() -> Iterator[Lab]:
             command = ("run", "-d", "--name", "busy", "--network", "lab", "-p", "80", "-v", "kept:/kept")
             ran = wherry(*command, "-v", "memory:/memory", "busybox", "sleep", "1000")
             assert ran.status == 0, ran.err
-            yield Lab(where, wherry, wherry("info", "-f", "{{.ID}}").out.strip())
+            yield Lab(where, wherry("info", "-f", "{{.ID}}").out.strip(), wherry)
             wherry("rm", "-f", "busy")
             engine.stop()
         except BaseException:
@@ -70,32 +68,11 @@ def lab() -> Iterator[Lab]:
     reap_orphans()
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
-
-
 def plant_mount(lab: Lab) -> str:
     target = lab.where.data / "mounts" / LEAK
     target.mkdir()
     run("mount", "-t", "tmpfs", "leak", str(target))
     return f"mount {target}: tmpfs from leak is mounted there"
-
-
-def plant_folder(lab: Lab) -> str:
-    (lab.where.data / "mounts" / LEAK).mkdir()
-    return f"folder {lab.where.data}/mounts/{LEAK}: an empty folder"
-
-
-def plant_endpoint(lab: Lab) -> str:
-    run("ip", "link", "add", f"wv{LEAK[:12]}", "type", "veth", "peer", "name", "leakpeer")
-    run("ip", "link", "set", f"wv{LEAK[:12]}", "alias", f"wherry:{lab.instance}:ep:{LEAK}:{LEAK}")
-    return f"link of endpoint {LEAK}: "
-
-
-def plant_bridge(lab: Lab) -> str:
-    run("ip", "link", "add", f"wbr{LEAK[:12]}", "type", "bridge")
-    run("ip", "link", "set", f"wbr{LEAK[:12]}", "alias", f"wherry:{lab.instance}:net:{LEAK}")
-    return f"link of network {LEAK}: "
 
 
 def plant_netns(lab: Lab) -> str:
@@ -158,11 +135,6 @@ def plant_container_folder(lab: Lab) -> str:
     folder.mkdir()
     (folder / "hosts").write_text("127.0.0.1 localhost")
     return f"folder {folder}: "
-
-
-def plant_snapshot(lab: Lab) -> str:
-    (lab.where.data / f"storage/overlay2/active/add-{LEAK}/diff").mkdir(parents=True)
-    return f"snapshot add-{LEAK}: "
 
 
 def lose_bridge(lab: Lab) -> str:

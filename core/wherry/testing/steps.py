@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# The engine and the small processes; drivers and wherry.linux open none.
-PACKAGES = ("wherry_engine", "wherry_api")
+# The engine and the small processes, and of the plugins those with a process of their own; no other opens one.
+PACKAGES = ("wherry_engine", "wherry_api", "wherry_network")
 # `step` itself, and what opens one around a function: Pool.run, Drivers.call, fork. They take the name as it is.
 OPENERS = frozenset({"step", "run", "call", "fork"})
 NAME = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")

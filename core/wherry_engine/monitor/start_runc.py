@@ -53,14 +53,15 @@ class Reading:
         if self._container.fifo >= 0:  # an earlier monitor's, which may have died before the process went on
             self._go()
         elif os.path.exists(self._path):
-            self._signal("monitor.start.stop", signal.SIGSTOP)
+            with step("monitor.start.stop"):
+                self._signal(signal.SIGSTOP)
             self._when_stopped()
         else:
             self._reply.ok()
 
-    def _signal(self, name: str, number: int) -> None:
-        with step(name), suppress(ProcessLookupError):
-            if self._container.pidfd >= 0:  # else it had ended before it was known
+    def _signal(self, number: int) -> None:
+        if self._container.pidfd >= 0:  # else it had ended before it was known
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._container.pidfd, number)
 
     def _when_stopped(self) -> None:
@@ -85,13 +86,14 @@ class Reading:
     def _go(self) -> None:
         self._monitor.loop.watch(self._container.fifo, self._readable)
         self._timer = self._monitor.loop.later(PATIENCE, self._silent)
-        self._signal("monitor.start.go", signal.SIGCONT)
+        with step("monitor.start.go"):
+            self._signal(signal.SIGCONT)
 
     def _undo(self, problem: Exception) -> None:
         """Let the process wait as before."""
         self._close()
-        with suppress(OSError):
-            self._signal("monitor.start.go", signal.SIGCONT)
+        with step("monitor.start.go"), suppress(OSError):
+            self._signal(signal.SIGCONT)
         self._reply.fail(problem)
 
     def _readable(self, _: int) -> None:

@@ -1,0 +1,44 @@
+"""What an engine could leave on its host, planted under its names: each returns what a check says of it."""
+
+from __future__ import annotations
+
+import subprocess
+
+import attrs
+from scripts.engine import Places
+
+LEAK = "1ea4" * 16  # an id that nothing has
+
+
+@attrs.frozen
+class Named:
+    """An engine, by what its names are made of."""
+
+    where: Places
+    instance: str
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def plant_folder(of: Named) -> str:
+    (of.where.data / "mounts" / LEAK).mkdir()
+    return f"folder {of.where.data}/mounts/{LEAK}: an empty folder"
+
+
+def plant_endpoint(of: Named) -> str:
+    run("ip", "link", "add", f"wv{LEAK[:12]}", "type", "veth", "peer", "name", "leakpeer")
+    run("ip", "link", "set", f"wv{LEAK[:12]}", "alias", f"wherry:{of.instance}:ep:{LEAK}:{LEAK}")
+    return f"link of endpoint {LEAK}: "
+
+
+def plant_bridge(of: Named) -> str:
+    run("ip", "link", "add", f"wbr{LEAK[:12]}", "type", "bridge")
+    run("ip", "link", "set", f"wbr{LEAK[:12]}", "alias", f"wherry:{of.instance}:net:{LEAK}")
+    return f"link of network {LEAK}: "
+
+
+def plant_snapshot(of: Named) -> str:
+    (of.where.data / f"storage/overlay2/active/add-{LEAK}/diff").mkdir(parents=True)
+    return f"snapshot add-{LEAK}: "
