@@ -106,7 +106,9 @@ def test_drivers_that_are_unlike_the_built_in_ones_serve_a_whole_life(lab: Lab, 
     assert lab.call("plain", str(tmp_path)) == []
 
 
-def test_drivers_that_are_unlike_the_built_in_ones_leave_nothing(lab: Lab, tmp_path: Path, host_ledger: HostLedger) -> None:
+def test_drivers_that_are_unlike_the_built_in_ones_leave_nothing(
+    lab: Lab, tmp_path: Path, host_ledger: HostLedger
+) -> None:
     install(tmp_path)
     problems: list[str] = []
     for step in (step for step, where in ELSEWHERE.items() if where == _PLAIN):

@@ -29,6 +29,7 @@ STEPS = [
     "monitor.start.fifo",
     "monitor.start.stop",
     "monitor.start.open",
+    "monitor.start.keep",
     "monitor.start.go",
     "monitor.start.served",
     "monitor.kill",
@@ -45,7 +46,7 @@ STEPS = [
     "supervisor.job.fork",
     "helper.bind.create",
 ]
-OF_RUNC = tuple(f"monitor.start.{step}" for step in ("stop", "open", "go", "served"))
+OF_RUNC = tuple(f"monitor.start.{step}" for step in ("stop", "open", "keep", "go", "served"))
 UPGRADES = [f"{who}.upgrade.{step}" for who in ("supervisor", "monitor") for step in ("check", "execute", "take")]
 
 

@@ -35,7 +35,7 @@ def starved(pid: int) -> Iterator[None]:
             busy.kill()
 
 
-@pytest.mark.parametrize("step", ["stop", "open", "fifo", "go", "served"])
+@pytest.mark.parametrize("step", ["stop", "open", "keep", "go", "served"])
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_program_runs_once_though_the_monitor_dies_before_its_process_has_woken(
     step: str, place: str, tmp_path: Path, rootfs: Path, told: TreeCode

@@ -80,7 +80,7 @@ class Reading:
     def _open(self) -> None:
         with step("monitor.start.open"):
             self._container.fifo = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with step("monitor.start.fifo"):
+        with step("monitor.start.keep"):
             self._monitor.link.tell("keep", None, [self._container.fifo], id=self._container.id, names=["fifo"])
 
     def _go(self) -> None:
