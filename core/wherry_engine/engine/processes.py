@@ -6,7 +6,6 @@ Both outlive the engine. If one of them dies, its successor is asked again: ever
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import importlib.util
 import os
 import socket
@@ -20,13 +19,13 @@ import attrs
 
 from wherry.errors import Failed, Unavailable
 from wherry.linux import sockets
-from wherry.linux.process import warm_cgroups
 from wherry.linux.spawn import spawn_detached
 from wherry.linux.steps import step
 from wherry.model.logs import LocalLog
 from wherry.model.networks import PortMapping, Protocol
 from wherry.model.runtimes import Runtime
 from wherry.model.sandboxes import ServiceProcess
+from wherry_engine.engine.cgroup_warmth import CgroupWarmth
 from wherry_engine.engine.exec_processes import ExecProcesses
 from wherry_engine.engine.process_link import Connection, error_of
 from wherry_engine.engine.process_upgrade import below, digest, tree_code, upgrade
@@ -84,7 +83,7 @@ class Processes:
         self._greeted_once = False
         self._child = 0  # the supervisor, if it is our child
         self._starting = asyncio.Lock()
-        self._warming: asyncio.Future[None] | None = None
+        self._warmth = CgroupWarmth()
         self._supervisor = Connection(
             run_root / "supervisor.sock", event=lambda _: None, greeted=self._supervised, revive=self._start_supervisor
         )
@@ -319,20 +318,18 @@ class Processes:
     # --- the host, and the end ---
 
     async def warm_up(self) -> None:
-        """Make the next process that is put into a cgroup get there without a wait of 8-13 ms. Costs nothing but time."""
-        if self._warming is None or self._warming.done():
-            self._warming = asyncio.get_running_loop().run_in_executor(
-                None, contextvars.copy_context().run, warm_cgroups
-            )
-        await asyncio.shield(self._warming)
+        """Let processes that are put into a cgroup in the next moments get there without a wait. Raises OSError."""
+        await self._warmth.renew()
 
     async def close(self) -> None:
         """End the connections. The processes and all containers go on."""
+        await self._warmth.stop()
         await self._monitor.close()
         await self._supervisor.close()
 
     async def shutdown(self) -> None:
         """End monitor and supervisor, of which no container may be left, and the connections."""
+        await self._warmth.stop()
         await self._monitor.close()
         while True:
             with suppress(Unavailable):  # that is the answer
