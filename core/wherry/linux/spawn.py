@@ -15,9 +15,16 @@ _ROOM = 1024  # bytes; the C library's posix_spawnattr_t has 336, its file actio
 
 
 def spawn(
-    argv: Sequence[str], environment: Mapping[str, str], stdio: Sequence[int], *, new_session: bool = False
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    stdio: Sequence[int],
+    *,
+    program: str = "",
+    new_session: bool = False,
 ) -> int:
     """Start a program with these three descriptors as 0, 1 and 2 and with no signal ignored or blocked; its pid.
+
+    `program` is the file to be executed, if that is not `argv[0]`.
 
     Not os.posix_spawn: that cannot name the two signals that the C library keeps to itself, which then would be
     ignored in all that the program starts.
@@ -35,7 +42,7 @@ def spawn(
             _checked("posix_spawn_file_actions_adddup2", actions, fd, number)
         pid = ctypes.c_int()
         texts = _texts(f"{name}={text}" for name, text in environment.items())
-        _checked("posix_spawn", ctypes.byref(pid), argv[0], actions, attributes, _texts(argv), texts)
+        _checked("posix_spawn", ctypes.byref(pid), program or argv[0], actions, attributes, _texts(argv), texts)
         return pid.value
     finally:
         _checked("posix_spawnattr_destroy", attributes)

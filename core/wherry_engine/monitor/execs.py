@@ -97,18 +97,17 @@ class Starting:
             pidfd = os.pidfd_open(pid)
         process = Exec(self.id, pid, self._meta, pidfd)
         fds = {"pidfd": pidfd} if pidfd >= 0 else {}
-        monitor.link.tell("hold", self._held, list(fds.values()), id=self.id, pid=pid, meta=self._meta, names=list(fds))
+        # not waited for: what is on its way to the supervisor outlives us, descriptors included
+        monitor.link.tell("hold", None, list(fds.values()), id=self.id, pid=pid, meta=self._meta, names=list(fds))
         try:
             with step("monitor.exec.pid"):  # not before: who dies in between leaves it to its successor
                 os.unlink(pid_file(monitor.work, self.id))
         except OSError:
             _close(process)
             raise
-        monitor.execs.add(process, monitor.exits.unclaimed(pid))
-
-    def _held(self) -> None:
         for reply in self.replies:
-            reply.ok(self._pid)
+            reply.ok(pid)
+        monitor.execs.add(process, monitor.exits.unclaimed(pid))
 
     def _undo(self, problem: Failed) -> None:
         try:

@@ -101,12 +101,10 @@ class Creation:
         container = Container(self.id, pid, self.meta, fds)
         self._stdio.ours = {}
         monitor.containers[self.id] = container
-
-        def held() -> None:
-            for reply in self.replies:
-                reply.ok(pid)
-
-        monitor.link.tell("hold", held, list(fds.values()), id=self.id, pid=pid, meta=self.meta, names=list(fds))
+        # not waited for: what is on its way to the supervisor outlives us, descriptors included
+        monitor.link.tell("hold", None, list(fds.values()), id=self.id, pid=pid, meta=self.meta, names=list(fds))
+        for reply in self.replies:
+            reply.ok(pid)
         monitor.streams.call(lambda: monitor.streams.adopt(container))
         exit = monitor.exits.unclaimed(pid)
         if exit is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from wherry.linux import steps
 from wherry.linux.process import without_mount
+from wherry.linux.sealed import SealedProgram
 from wherry.linux.spawn import spawn
 
 UNIFIED = "/sys/fs/cgroup/unified"
@@ -31,6 +32,10 @@ class Runtime:
         """The folder in which the runtime keeps a container's state."""
         return f"{self.root}/{id}"
 
+    def protects_itself(self) -> bool:
+        """Whether it would make a sealed copy of itself at each start."""
+        return self.name in ("crun", "runc")
+
     def has_fifo(self) -> bool:
         """Whether a created container waits at a FIFO that we know how to serve."""
         return self.name in ("crun", "runc")
@@ -42,6 +47,7 @@ class Programs:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {"PATH": environment.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")}
         self._running: dict[int, tuple[str, int, Done]] = {}  # by pid: the runtime's name, its log, whom to tell
+        self._sealed: dict[str, SealedProgram] = {}  # by path
         self._home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
@@ -59,7 +65,8 @@ class Programs:
             with steps.step(step):
                 with without_mount(UNIFIED, self._home) if runtime.hide and creating else nullcontext():
                     argv = [*runtime.argv, *given, *arguments]
-                    pid = spawn(argv, self._environment, stdio or (self._null, self._null, self._null))
+                    streams = stdio or (self._null, self._null, self._null)
+                    pid = spawn(argv, self._environment, streams, program=self._program(runtime))
         except BaseException:
             os.close(log)
             if pid > 0:  # nobody would hear of it
@@ -68,6 +75,14 @@ class Programs:
             raise
         self._running[pid] = (runtime.name, log, done)
         return pid
+
+    def _program(self, runtime: Runtime) -> str:
+        path = runtime.argv[0]
+        if not runtime.protects_itself():
+            return path
+        if path not in self._sealed:
+            self._sealed[path] = SealedProgram(path)
+        return self._sealed[path].current()
 
     def ended(self, pid: int, status: int) -> bool:
         """A child has ended; False if it was no runtime of ours."""
@@ -88,6 +103,8 @@ class Programs:
         """Give up what this holds. Nobody is told of what still runs."""
         for _, log, _ in self._running.values():
             os.close(log)
+        for program in self._sealed.values():
+            program.close()
         os.close(self._home)
         os.close(self._null)
 
