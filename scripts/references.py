@@ -1,6 +1,7 @@
-"""Write the references in docs/ from the code: the command line, the hooks of every family, the options of every driver.
+"""Write the references in docs/ from the code: the command line, the daemon's configuration, the hooks of every
+family, the options of every driver.
 
-python -m scripts.references            write docs/cli.md, docs/hooks.md and docs/options.md
+python -m scripts.references            write docs/cli.md, configuration.md, hooks.md and options.md
 python -m scripts.references --check    only say whether they are as the code has it
 """
 
@@ -17,6 +18,8 @@ from wherry_cli.help import help_text
 from wherry_cli.main import GLOBAL_OPTIONS, load
 from wherry_cli.options import Option
 from wherry_cli.table import ALIASES, COMMANDS
+from wherry_engine.daemon.config_keys import REFUSED, SECTIONS, Key
+from wherry_engine.daemon.reload import LIVE
 from wherry_engine.loader.catalog import BUILT_IN, catalog
 from wherry_engine.loader.families import FAMILIES
 from wherry_engine.loader.report import detail
@@ -86,6 +89,32 @@ def _row(info: OptionInfo) -> str:
     return f"| `{info.key}` | {default} | {meaning} |"
 
 
+def configuration() -> str:
+    """docs/configuration.md: every key of the daemon's file, with its flag."""
+    parts = ["# The configuration of wherryd\n", NOTICE]
+    parts.append(
+        "What follows stands in `/etc/wherry/daemon.json`, or in the file that `--config-file` names, or is said by flags; nothing may "
+        "be said by both, runtimes excepted. `wherryd --validate` checks it all and starts nothing. Unknown keys are refused with "
+        "their near matches. SIGHUP reads the file again: keys marked * change at once, for containers that are made from then "
+        "on, and the log tells which others wait for the next start. A faulty file changes nothing.\n"
+    )
+    for title, keys in SECTIONS.items():
+        rows = "".join(map(_key, keys))
+        parts.append(f"## {title}\n\n| key | flag | default | meaning |\n|---|---|---|---|\n{rows}")
+    refused = "".join(f"| `{name}` | {why} |\n" for name, why in sorted(REFUSED.items()))
+    parts.append(
+        "## Keys of Docker's that this engine refuses\n\nUnless they ask for nothing, as `false` or an empty list does.\n\n"
+        f"| key | what to do instead |\n|---|---|\n{refused}"
+    )
+    return "\n".join(parts)
+
+
+def _key(key: Key) -> str:
+    name = f"`{key.name}`" + (" *" if key.sets in LIVE else "")
+    flags = ", ".join(f"`{flag}`" for flag in key.words)
+    return f"| {name} | {flags} | {key.default} | {key.help} |\n".replace("|  |", "| |")
+
+
 def command_line() -> str:
     """docs/cli.md: every command with its flags, as the parser knows them."""
     parts = ["# The command line\n", NOTICE]
@@ -116,7 +145,10 @@ def _flags(options: Sequence[Option]) -> str:
 def main(arguments: list[str]) -> int:
     """1 when --check finds a reference that is not as the code has it."""
     stale = []
-    for name, text in {"cli.md": command_line(), "hooks.md": hooks(), "options.md": options()}.items():
+    pages = {
+        "cli.md": command_line(), "configuration.md": configuration(), "hooks.md": hooks(), "options.md": options(),
+    }  # fmt: skip
+    for name, text in pages.items():
         path = DOCS / name
         if path.exists() and path.read_text() == text:
             continue

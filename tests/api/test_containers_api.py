@@ -65,11 +65,11 @@ def test_create_turns_the_body_into_a_spec(serve: Serve) -> None:
             "80/tcp": (PortBinding(host_ip="127.0.0.1", host_port="8080-8090"),),
             "90/tcp": (),
         }
-        assert spec.host.network_mode == "bridge"
+        assert spec.host.network_mode == "default"
         assert spec.host.restart_policy.name == "no"
         assert spec.host.mounts is not None
         assert spec.host.mounts[0].tmpfs_options is not None
-        assert spec.endpoints["bridge"].ipv4_address == "1.2.3.4"
+        assert spec.endpoints["default"].ipv4_address == "1.2.3.4"
         assert api.engine.hints == 1
 
     serve(scenario)
@@ -91,7 +91,7 @@ def test_old_clients_get_the_defaults_they_were_promised(serve: Serve) -> None:
         assert isinstance(spec, ContainerSpec)
         assert not spec.host.auto_remove
         assert spec.host.ipc_mode == "shareable"
-        assert spec.endpoints["bridge"].mac_address == "02:42:00:00:00:01"
+        assert spec.endpoints["default"].mac_address == "02:42:00:00:00:01"
         new = await api.ask("POST", "/v1.50/containers/create", body)
         assert "MacAddress field is now deprecated" in new.value["Warnings"][0]
         two = {"Image": "busybox", "NetworkingConfig": {"EndpointsConfig": {"a": {}, "b": {}}}}

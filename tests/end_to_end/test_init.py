@@ -33,4 +33,4 @@ def test_an_init_is_in_front_and_reaps(docker: list[str]) -> None:
 def test_without_a_program_on_the_host_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(init_program, "find", lambda name: None)
     with pytest.raises(Invalid, match="apt-get install tini"):
-        init_program.find_init()
+        init_program.find_init("")

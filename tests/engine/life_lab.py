@@ -34,7 +34,7 @@ LIVES = {
         "services.processes",
         "services.sandboxes",
     ),
-    "empty": ("driver.close", "engine.clear", "processes.log.remove", "processes.supervisor.start"),
+    "empty": ("driver.close", "engine.clear", "engine.group", "processes.log.remove", "processes.supervisor.start"),
     "rebooted": ("engine.reboot",),
 }
 

@@ -37,6 +37,7 @@ from wherry.model.configs import Config, HostConfig, PortBinding, Resources
 from wherry.model.containers import ContainerSpec
 from wherry.model.execs import ExecSpec
 from wherry.model.networks import EndpointSpec, NetworkSpec
+from wherry.model.runtimes import RuntimeProgram
 from wherry.model.volumes import VolumeSpec
 from wherry.spec.network import NetworkDriver
 from wherry_engine.engine.engine import Engine
@@ -236,6 +237,7 @@ SCENARIOS: dict[str, Scenario] = {
     "container-commit": Scenario(commit, changed),
     "image-remove": Scenario(lambda e: e.images.remove("fresh"), lambda e: load(e, "fresh", "more")),
     "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
+    "container-create-named": Scenario(lambda e: e.containers.create(spec("one", runtime="named"))),
     "container-start": Scenario(lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one"))),
     "container-stop": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one")),
     "container-end": Scenario(ended, lambda e: run(e, "one")),
@@ -262,7 +264,8 @@ class Lab:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.settings = Settings(data_root=root / "data", exec_root=root / "run")
+        runtimes = {"named": RuntimeProgram("runc")}
+        self.settings = Settings(data_root=root / "data", exec_root=root / "run", runtimes=runtimes)
         self.engine = Engine(self.settings)
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container, State
 from wherry.model.networks import EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec
 from wherry.model.sandboxes import NameServer
-from wherry_engine.daemon.config import load
+from wherry_engine.daemon.config_load import load
 from wherry_engine.engine import container_files, links, resolv_conf, sandbox_views
 from wherry_engine.engine.container_files import Folders, Surroundings, hosts
 from wherry_engine.engine.resolv_conf import ResolvConf, parse

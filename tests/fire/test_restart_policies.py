@@ -135,7 +135,7 @@ def test_an_engine_started_again_keeps_what_runs_and_applies_policies_to_the_res
 
 def test_with_live_restore_off_containers_end_with_the_engine_and_policies_start_them_with_the_next(fire: Fire) -> None:
     fire.engine.stop()
-    fire.start("--no-live-restore", "--shutdown-timeout", "1")
+    fire.start("--live-restore=false", "--shutdown-timeout", "1")
     fire.api.run("kept", policy="unless-stopped")
     fire.api.run("stubborn", "trap '' TERM; echo ready; while :; do usleep 10000; done", stop_signal="SIGTERM")
     eventually(lambda: "ready" in fire.api("GET", "/containers/stubborn/logs", stdout=1))

@@ -105,6 +105,7 @@ def samples() -> dict[str, tuple[dict[str, Any], Any]]:
         "log.stop": ({"container_id": "c1"}, None),
         "log.send": ({"container_id": "c1", "records": records}, None),
         "runtime.probe": ({}, Runtime(("/usr/bin/crun", "--x"), "1.8", True)),
+        "runtime.recognize": ({"argv": ("/usr/bin/crun", "--x")}, Runtime(("/usr/bin/crun", "--x"), "1.8")),
         "runtime.adapt": ({"config": config}, config),
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry_engine.daemon.config import load
+from wherry_engine.daemon.config_load import load
 from wherry_engine.daemon.notify import notify
 
 PACKAGING = Path(__file__).resolve().parent.parent.parent / "packaging"

@@ -16,3 +16,11 @@ class Runtime:
     argv: tuple[str, ...]
     version: str
     hide_unified_cgroup: bool = False
+
+
+@attrs.frozen
+class RuntimeProgram:
+    """An OCI runtime that the engine's configuration names: its program (a path, or a name on PATH), and what precedes the OCI command."""
+
+    path: str
+    arguments: tuple[str, ...] = ()

@@ -93,6 +93,17 @@ class Counts:
 
 
 @attrs.frozen(kw_only=True)
+class Registries:
+    """What the engine is told of image registries and of the way to them."""
+
+    mirrors: Texts = ()
+    insecure: Texts = ()
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class EngineInfo:
     """The engine and its host, now. Sizes are bytes, times ns since the epoch."""
 
@@ -133,11 +144,7 @@ class EngineInfo:
     init_version: str = ""
     runtime_version: str = ""
     cdi_directories: Texts = ()
-    insecure_registries: Texts = ()
-    registry_mirrors: Texts = ()
-    http_proxy: str = ""
-    https_proxy: str = ""
-    no_proxy: str = ""
+    registries: Registries = Registries()
     # while debugging
     debug: bool = False
     descriptors: int = 0

@@ -28,6 +28,15 @@ class RuntimeDriver(DriverSpec):
         """Find the program and its version. Raises `Unsupported` if it cannot run here."""
 
     @spec
+    def recognize(self, argv: tuple[str, ...]) -> Runtime | None:
+        """Optional: the runtime that the configuration names by its program and the options before the OCI command.
+
+        None if it is of another kind than this driver's, so that its bundles are not to be adapted by it. Raises `Unsupported`
+        if it is not on this host.
+        """
+        raise NotImplementedError
+
+    @spec
     def adapt(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Optional: last edit of the OCI config.json (crun's precompiled seccomp filter)."""
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -11,16 +12,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from wherry.errors import Conflict, WherryError
 from wherry.linux import steps
-from wherry_engine.daemon.config import Config, load
+from wherry_engine.daemon.config import Config
+from wherry_engine.daemon.config_flags import parser
+from wherry_engine.daemon.config_load import configuration
+from wherry_engine.daemon.daemon_log import log_to_stderr, set_level
+from wherry_engine.daemon.engine_settings import engine_settings
 from wherry_engine.daemon.notify import notify
 from wherry_engine.daemon.reload import reread
 from wherry_engine.daemon.services import Services
 from wherry_engine.engine.engine import Engine
-from wherry_engine.engine.resolv_conf import ResolvConf
-from wherry_engine.engine.settings import Settings
 
 AUDIT = "WHERRY_STEP_AUDIT"  # a file that gets a line for each side effect outside a step
 
@@ -31,8 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT. Exit code 0, or 1 with the reason on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        config = load(arguments)
-        _log_to_stderr(config)
+        parsed = vars(parser().parse_args(arguments))
+        config = configuration(parsed)
+        if parsed["validate"]:
+            print("configuration OK")  # noqa: T201  what was asked for
+            return 0
+        log_to_stderr(config)
         _audit()
         _take_descriptors()
         with ExitStack() as stack:
@@ -42,17 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"wherryd: {error.text}", file=sys.stderr)  # noqa: T201  there is no log to read yet
         return 1
     return 0
-
-
-def _log_to_stderr(config: Config) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger().setLevel(_level(config))
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-
-
-def _level(config: Config) -> int | str:
-    names = {"warn": logging.WARNING, "fatal": logging.CRITICAL}
-    return logging.DEBUG if config.debug else names.get(config.log_level, config.log_level.upper())
 
 
 def _audit() -> None:
@@ -84,9 +81,22 @@ def _claim(config: Config, stack: ExitStack) -> None:
         raise Conflict(
             f"another wherryd uses the data root {config.data_root}: give this one its own --data-root"
         ) from error
+    if other := _owner(config.pidfile):
+        raise Conflict(
+            f"process with PID {other} is still running, and {config.pidfile} is its: give this engine its own --pidfile"
+        )
     with steps.step("daemon.pidfile"):
         config.pidfile.write_text(f"{os.getpid()}\n")
     stack.callback(_forget, config)
+
+
+def _owner(pidfile: Path) -> int:
+    """The daemon that the pidfile names, if it lives; else 0. Numbers of processes are given out again."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        pid = int(pidfile.read_text())
+        if pid != os.getpid() and b"wherryd" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    return 0
 
 
 def _forget(config: Config) -> None:
@@ -95,39 +105,22 @@ def _forget(config: Config) -> None:
 
 
 async def _run(config: Config, arguments: Sequence[str]) -> None:
-    settings = Settings(
-        data_root=config.data_root,
-        exec_root=config.exec_root,
-        storage_driver=config.storage_driver,
-        defaults=config.defaults,
-        labels=config.labels,
-        default_runtime=config.default_runtime,
-        bip=config.bip,
-        dns=ResolvConf(config.dns, config.dns_search, config.dns_opts),
-        driver_configs=config.driver_configs,
-        preferred=config.preferred,
-        trusted=config.trusted,
-        environment={name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ},
-        debug=config.debug,
-        live_restore=config.live_restore,
-        shutdown_timeout=config.shutdown_timeout,
-    )
+    environment = {name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ}
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    engine = Engine(settings)
+    engine = Engine(engine_settings(config, environment))
 
     def reload() -> None:
         nonlocal config
         config = reread(arguments, config)
-        logging.getLogger().setLevel(_level(config))
-        engine.reconfigure(
-            defaults=config.defaults, labels=config.labels, live_restore=config.live_restore,
-            shutdown_timeout=config.shutdown_timeout,
-        )  # fmt: skip
+        set_level(config)
+        engine.reconfigure(engine_settings(config, environment))
         log.info("the configuration has been read again")
 
+    if config.idle:
+        log.warning("without effect so far: %s", ", ".join(config.idle))
     services = Services(engine)
     services.load()
     await engine.start()

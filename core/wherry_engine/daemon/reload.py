@@ -8,21 +8,33 @@ from collections.abc import Sequence
 import attrs
 
 from wherry.errors import WherryError
-from wherry_engine.daemon.config import Config, load
+from wherry_engine.daemon.config import Config
+from wherry_engine.daemon.config_load import load
 
 # The fields that take effect at once; all others do at the next start.
 LIVE = frozenset(
     [
         "debug",
+        "default_cgroupns_mode",
         "default_init",
+        "default_ipc_mode",
+        "default_runtime",
         "default_shm_size",
         "default_ulimits",
+        "features",
+        "idle",
+        "insecure_registries",
         "labels",
         "live_restore",
         "log_driver",
         "log_level",
         "log_opts",
+        "max_concurrent_downloads",
+        "max_concurrent_uploads",
+        "max_download_attempts",
         "no_new_privileges",
+        "registry_mirrors",
+        "runtimes",
         "shutdown_timeout",
     ]
 )

@@ -44,6 +44,7 @@ class BundleInput:
     hostname: str
     cgroup_version: int
     init: str = ""  # the host's program to put in front, if one is wanted
+    seccomp: str = ""  # the profile of containers that name none; "" is the built-in one
 
 
 def oci_config(given: BundleInput) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _linux(
         "maskedPaths": list(security.masked_paths(host)),
         "readonlyPaths": list(security.readonly_paths(host)),
     }
-    seccomp = security.seccomp_section(host, options, granted)
+    seccomp = security.seccomp_section(host, options, granted, given.seccomp)
     if seccomp is not None:
         linux["seccomp"] = seccomp
     propagation = root_propagation(mounts)

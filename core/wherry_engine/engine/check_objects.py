@@ -173,7 +173,7 @@ class Objects:
 
     async def _delete(self, view: View, id: str) -> None:
         container = view.containers.get(id)
-        _, runtime = await self.runtimes.get(container.runtime if container else await self.runtimes.default())
+        runtime = await self.runtimes.remover(container.runtime if container else "")
         await self.processes.delete(id, runtime)
 
     async def _record_end(self, id: str) -> None:

@@ -61,11 +61,12 @@ class Ground:
     """What the parts stand on."""
 
     settings: Settings
-    instance: str
+    cgroup_parent: str  # that of all containers
     database: Database
     journal: Journal
     drivers: Drivers
     storage: Driver[StorageDriver]
+    seccomp: str  # the profile of containers that name none; "" is the built-in one
     processes: Processes
     events: Events
     broadcasts: Broadcasts
@@ -100,9 +101,9 @@ def compose(given: Ground) -> Composed:
     settings, database, journal = given.settings, given.database, given.journal
     drivers, events, storage, processes = given.drivers, given.events, given.storage, given.processes
     folders = Folders(settings.data_root, settings.exec_root)
-    cgroup_parent = f"/wherry-{given.instance}"
+    cgroup_parent = given.cgroup_parent
     actors, book = Actors(), Book(database, events)
-    runtimes = Runtimes(drivers, settings.default_runtime)
+    runtimes = Runtimes(drivers, settings.runtimes, settings.default_runtime)
     layers = Layers(
         database=database, journal=journal, drivers=drivers, storage=storage, processes=processes,
         actors=actors, mounts=settings.data_root / "mounts", records=settings.data_root / "images" / "layers",
@@ -114,13 +115,15 @@ def compose(given: Ground) -> Composed:
     )  # fmt: skip
     networks = Networks(
         database=database, journal=journal, drivers=drivers, events=events, actors=actors,
-        book=book,
+        book=book, address_pools=settings.address_pools, options=settings.network_options,
     )  # fmt: skip
     volumes = Volumes(
         database=database, journal=journal, drivers=drivers, events=events, actors=actors,
         processes=processes, mounts=settings.data_root / "volume-mounts", users=book.volume_users,
     )  # fmt: skip
-    endpoints = Endpoints(networks, drivers, Sandboxes(settings.exec_root), given.broadcasts, settings.dns)
+    endpoints = Endpoints(
+        networks, drivers, Sandboxes(settings.exec_root), given.broadcasts, settings.dns, settings.host_gateway
+    )
     parts = Parts(
         folders=folders,
         drivers=drivers,
@@ -131,6 +134,8 @@ def compose(given: Ground) -> Composed:
         processes=processes,
         cgroup_parent=cgroup_parent,
         cgroup_version=cgroups.version(),
+        init_path=settings.init_path,
+        seccomp=given.seccomp,
         find=book.get,
         parent=partial(_parent, images),
         image_size=partial(_image_size, images),

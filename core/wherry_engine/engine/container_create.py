@@ -85,7 +85,7 @@ class Creator:
         links.check(container, self._book.get)
         await self._launcher.log_target(container)
         if wants_init(host):
-            find_init()
+            find_init(self._parts.init_path)
         await self._check_sources(container)
         return container, warnings(image, spec, host)
 
@@ -97,9 +97,8 @@ class Creator:
         mode = host.network_mode
         if mode.startswith("container:"):
             return {}
-        names = {mode: spec.endpoints.get(mode, EndpointSpec()), **spec.endpoints}
-        if mode == "bridge" and "default" in names:
-            names["bridge"] = names.pop("default")
+        endpoints = {mode if name == "default" else name: endpoint for name, endpoint in spec.endpoints.items()}
+        names = {mode: endpoints.get(mode, EndpointSpec()), **endpoints}
         if config.network_disabled:
             return {}
         wished = {}

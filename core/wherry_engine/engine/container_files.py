@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from wherry.errors import Invalid
 from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointRecord
@@ -113,6 +114,11 @@ def hosts(container: Container, networks: Mapping[str, EndpointRecord], around: 
     text = ""
     for entry in container.host.extra_hosts or ():
         name, address = extra_host(entry)
+        if address == HOST_GATEWAY and not around.host_gateway:
+            raise Invalid(
+                f"unable to derive the IP value for host-gateway of {name}: there is no default network; name an address, or "
+                "set host-gateway-ip in the engine's configuration"
+            )
         text += f"{around.host_gateway if address == HOST_GATEWAY else address}\t{name}\n"
     text += "".join(f"{address}\t{names}\n" for address, names in around.linked)
     return text + "".join(own_lines(container, networks))

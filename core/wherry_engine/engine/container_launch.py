@@ -61,6 +61,8 @@ class Parts:
     processes: Processes
     cgroup_parent: str
     cgroup_version: int
+    init_path: str  # the program of --init; "" finds one
+    seccomp: str  # the profile of containers that name none; "" is the built-in one
     find: Callable[[str], Container]  # by id or name; raises NotFound
     parent: Callable[[Container], str | None]  # the snapshot that a container's is made from
     image_size: Callable[[Container], int]  # bytes of its image
@@ -178,7 +180,8 @@ class Launcher:
             cgroups_path=f"{parts.cgroup_parent}/{container.id}",
             hostname=container.config.hostname,
             cgroup_version=parts.cgroup_version,
-            init=find_init() if wants_init(container.host) else "",
+            init=find_init(parts.init_path) if wants_init(container.host) else "",
+            seccomp=parts.seccomp,
         )
         return oci_config(given)
 
@@ -243,7 +246,7 @@ class Launcher:
     async def teardown(self, container: Container, records: Mapping[str, EndpointRecord]) -> None:
         """Take away everything that a launch made, whatever part of it there is."""
         parts = self._parts
-        _, runtime = await parts.runtimes.get(container.runtime)
+        runtime = await parts.runtimes.remover(container.runtime)
         if container.state.status == "paused":  # frozen processes do not end
             await self._pool.run("container.end.thaw", lambda: thaw(f"{parts.cgroup_parent}/{container.id}"))
         await parts.processes.delete(container.id, runtime)

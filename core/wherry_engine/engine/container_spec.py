@@ -173,8 +173,6 @@ def settle(
         config = attrs.evolve(config, hostname=container_id[:12])
     host = attrs.evolve(
         host,
-        network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
-        ipc_mode=host.ipc_mode or "private",
         # On version 1 the hierarchies of the host were always seen; clients rely on it.
         cgroupns_mode=host.cgroupns_mode or ("private" if cgroup_version == 2 else "host"),
         resources=_settle_limits(host.resources, cgroup_version),

@@ -19,6 +19,9 @@ class Defaults:
     log_opts: Mapping[str, str] = attrs.field(factory=dict)
     ulimits: tuple[Ulimit, ...] = ()
     shm_size: int = SHM_SIZE  # bytes
+    ipc_mode: str = "private"
+    cgroupns_mode: str = ""  # "" is what fits the host's cgroups
+    network_mode: str = "bridge"
     init: bool = False
     no_new_privileges: bool = False
 
@@ -34,6 +37,9 @@ def with_defaults(host: HostConfig, defaults: Defaults) -> HostConfig:
         host,
         log_config=_log(host.log_config, defaults),
         shm_size=host.shm_size or defaults.shm_size,
+        ipc_mode=host.ipc_mode or defaults.ipc_mode,
+        cgroupns_mode=host.cgroupns_mode or defaults.cgroupns_mode,
+        network_mode=defaults.network_mode if host.network_mode in ("", "default") else host.network_mode,
         init=True if defaults.init and host.init is None else host.init,
         security_opt=security or host.security_opt,
         resources=attrs.evolve(host.resources, ulimits=ulimits),

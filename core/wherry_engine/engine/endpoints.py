@@ -17,8 +17,9 @@ from wherry.spec.network import NetworkDriver
 from wherry.toolkit.options import unknown_options
 from wherry_engine.engine import ipam
 from wherry_engine.engine.broadcasts import Broadcasts
+from wherry_engine.engine.default_bridge import HOST_BINDING, gateway_of
 from wherry_engine.engine.drivers import Drivers
-from wherry_engine.engine.networks import HOST_BINDING, Networks
+from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.ports import ANYWHERE, PortChooser, wanted
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.resolv_conf import ResolvConf, by_resolver, direct, of_host, with_defaults
@@ -34,11 +35,12 @@ class Endpoints:
     """Endpoints, addresses, sandboxes and published ports of containers."""
 
     def __init__(
-        self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes, broadcasts: Broadcasts, dns: ResolvConf
-    ) -> None:
-        """`dns` is what containers are told that do not say otherwise."""
+        self, networks: Networks, drivers: Drivers, sandboxes: Sandboxes, broadcasts: Broadcasts, dns: ResolvConf,
+        host_gateway: str,
+    ) -> None:  # fmt: skip
+        """`dns` is what containers are told that do not say otherwise; `host_gateway` is in place of the default one."""
         self._networks, self._drivers, self._sandboxes = networks, drivers, sandboxes
-        self._broadcasts, self._dns = broadcasts, dns
+        self._broadcasts, self._dns, self._host_gateway = broadcasts, dns, host_gateway
         self._pool = Pool("sandboxes", 4)
         self._chooser = PortChooser()
         self._leases: dict[str, dict[str, str]] = {}  # network id: address: container id
@@ -97,7 +99,7 @@ class Endpoints:
         return attrs.evolve(
             record,
             address=address,
-            gateway="" if network.spec.internal else pool.gateway,
+            gateway="" if network.spec.internal else gateway_of(pool),
             mac=wished.spec.mac_address or container.config.mac_address or ipam.mac_for(address),
             dns_names=dns_names(container, network, wished),
         )
@@ -159,7 +161,7 @@ class Endpoints:
                     lambda hook, n=view, e=endpoint: hook.attach(network=n, endpoint=e, netns=netns),  # type: ignore[misc]
                 )
                 if attachment is not None:
-                    made.append((record.interface, attachment))
+                    made.append((record.interface, _led(attachment, network)))
         finally:
             os.close(netns)
         default = default_interface(records)
@@ -182,9 +184,9 @@ class Endpoints:
         return of_host(host) if host.network_mode == "host" else direct(host)
 
     def host_gateway(self) -> str:
-        """An address by which containers reach their host: the gateway of the default network."""
-        default = next(network for network in self._networks.table if network.predefined and network.spec.pools)
-        return default.spec.pools[0].gateway
+        """An address by which containers reach their host: the gateway of the default network; "" if there is none."""
+        default = next((n for n in self._networks.table if n.predefined and n.spec.pools), None)
+        return self._host_gateway or (default.spec.pools[0].gateway if default else "")
 
     def named(self, container: Container) -> Container:
         """The container, with the names by which others find it made from what it is called now."""
@@ -347,6 +349,12 @@ def endpoint_view(container: Container, record: EndpointRecord, driver: Driver[N
         mac=record.mac or None,
         options=driver.parse("ENDPOINT_OPTIONS", {k: v for k, v in given.items() if k not in ignored}),
     )
+
+
+def _led(attachment: Attachment, network: NetworkRecord) -> Attachment:
+    """With the gateways that containers are to have, where they are not the network's own."""
+    others = {pool.gateway: gateway_of(pool) for pool in network.spec.pools}
+    return attrs.evolve(attachment, gateways=tuple(others.get(each, each) for each in attachment.gateways))
 
 
 def ordered(container: Container) -> list[tuple[str, EndpointRecord]]:

@@ -8,8 +8,6 @@ import socket
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import attrs
-
 from wherry.errors import WherryError
 from wherry.linux import cgroups
 from wherry.linux.files import remove_tree
@@ -24,17 +22,17 @@ from wherry_engine.engine.broadcasts import Broadcasts
 from wherry_engine.engine.composition import Ground, compose
 from wherry_engine.engine.container_archive import Archives
 from wherry_engine.engine.containers import Containers
-from wherry_engine.engine.defaults import Defaults
 from wherry_engine.engine.disk_usage import disk_usage
 from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.execs import Execs
-from wherry_engine.engine.home import instance_id, make_roots, notice_reboot
+from wherry_engine.engine.home import group_above, instance_id, make_roots, notice_reboot
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.info import engine_info, version_info
 from wherry_engine.engine.memberships import Memberships
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes, ProcessExit
+from wherry_engine.engine.seccomp_files import profile
 from wherry_engine.engine.settings import Settings
 from wherry_engine.engine.volumes import Volumes
 from wherry_engine.journal.journal import Journal
@@ -72,6 +70,7 @@ class Engine:
         await notice_reboot(self._database, settings.exec_root)
         self._journal = Journal(self._database)
         self.instance = await instance_id(self._database)
+        self._group = group_above(settings.exec_root, settings.cgroup_parent)
         self._observers = await self._load_observers()
         self.drivers = Drivers(
             Places(
@@ -102,11 +101,12 @@ class Engine:
         parts = self._parts = compose(
             Ground(
                 settings=self._settings,
-                instance=self.instance,
+                cgroup_parent=self.cgroup_parent,
                 database=self._database,
                 journal=self._journal,
                 drivers=self.drivers,
                 storage=self._storage,
+                seccomp=profile(self._settings.seccomp_profile),
                 processes=self._processes,
                 events=self.events,
                 broadcasts=self.broadcasts,
@@ -126,7 +126,7 @@ class Engine:
     @property
     def cgroup_parent(self) -> str:
         """The control group that holds those of our containers."""
-        return f"/wherry-{self.instance}"
+        return f"{self._group}/wherry-{self.instance}"
 
     def _on_exit(self, exit: ProcessExit) -> None:
         self._parts.ends.on_exit(exit)
@@ -136,7 +136,7 @@ class Engine:
         for process in await self.broadcasts.processes():
             await self._processes.service(process)
         recovered = await self._journal.recover()
-        await self.networks.start(self._settings.bip, await self._parts.records.endpoint_states())
+        await self.networks.start(self._settings.default_bridge, await self._parts.records.endpoint_states())
         await self.broadcasts.sandboxes(self._parts.endpoints.sandboxes_of(self.containers.list()))
         await self._parts.ends.adopt()
         self.execs.adopt()
@@ -181,30 +181,19 @@ class Engine:
 
     # --- what the API asks of the engine itself ---
 
-    def reconfigure(
-        self, *, defaults: Defaults, labels: Sequence[str], live_restore: bool, shutdown_timeout: int
-    ) -> None:
-        """From now on these hold; containers that exist stay as they are."""
-        self._settings = attrs.evolve(
-            self._settings,
-            defaults=defaults,
-            labels=labels,
-            live_restore=live_restore,
-            shutdown_timeout=shutdown_timeout,
-        )
-        self._parts.creator.defaults = defaults
+    def reconfigure(self, settings: Settings) -> None:
+        """From now on these hold, which differ in what a running engine can change; containers that exist stay as they are."""
+        self._settings = settings
+        self._parts.creator.defaults = settings.defaults
+        self._parts.runtimes.configure(settings.runtimes, settings.default_runtime)
         self.events.emit("daemon", "reload", self.instance, {"name": socket.gethostname()})
 
     async def info(self) -> EngineInfo:
         """The engine and its host, now."""
-        settings = self._settings
         return engine_info(
+            self._settings,
             instance=self.instance,
-            root=settings.data_root,
-            storage_driver=settings.storage_driver,
             storage_status=await self._storage_status(),
-            log_driver=settings.defaults.log_driver,
-            labels=tuple(settings.labels),
             default_runtime=await self._parts.runtimes.default(),
             containers=self.containers,
             images=self.images,
@@ -213,8 +202,6 @@ class Engine:
                 *(state.reason for state in self.drivers.states().values() if state.state == FAILED),
                 *self._parts.care.warnings,
             ),
-            debug=settings.debug,
-            live_restore=settings.live_restore,
         )
 
     async def plugins(self) -> Sequence[PluginRow]:
@@ -245,7 +232,7 @@ class Engine:
 
     def version(self) -> VersionInfo:
         """Which engine this is."""
-        return version_info(self._parts.runtimes)
+        return version_info(self._parts.runtimes, experimental=self._settings.experimental)
 
     async def ping_hint(self) -> None:
         """A client has come and will want a container: wake what is slow to wake."""

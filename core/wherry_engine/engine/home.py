@@ -47,6 +47,17 @@ async def notice_reboot(database: Database, exec_root: Path) -> None:
     await database.commit(Change("boot", "id", encode(boot)))
 
 
+def group_above(exec_root: Path, wanted: str) -> str:
+    """The control group below which the engine's own is. Containers that may still run keep it where they were started."""
+    note = exec_root / "cgroup-parent"
+    if not note.exists():
+        with step("engine.group"):
+            note.write_text(wanted)
+    if (kept := note.read_text()) != wanted:
+        log.warning("cgroup-parent stays %s until the engine ends without a container that runs", kept or "/")
+    return kept
+
+
 async def instance_id(database: Database) -> str:
     """The id of this engine, the same for as long as its data root lives."""
     for _, value in database.load("instance"):

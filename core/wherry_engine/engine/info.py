@@ -17,14 +17,13 @@ from wherry.model.system import (
     EngineInfo,
     Limits,
     PluginNames,
-    RuntimeInfo,
     VersionInfo,
 )
 from wherry_engine.engine.containers import Containers
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import installed_init
-from wherry_engine.engine.ipam import DEFAULT_POOLS
 from wherry_engine.engine.runtimes import Runtimes
+from wherry_engine.engine.settings import Settings
 from wherry_engine.loader.catalog import catalog, group_of
 from wherry_engine.loader.families import FAMILIES
 
@@ -41,7 +40,7 @@ def wherry_version() -> str:
     return distribution_version("wherry")
 
 
-def version_info(runtimes: Runtimes) -> VersionInfo:
+def version_info(runtimes: Runtimes, *, experimental: bool) -> VersionInfo:
     """Which engine this is, with the runtimes found so far."""
     found = tuple(Component(name=name, version=runtime.version) for name, runtime in runtimes.probed().items())
     return VersionInfo(
@@ -50,13 +49,13 @@ def version_info(runtimes: Runtimes) -> VersionInfo:
         arch=architecture(),
         kernel_version=platform.release(),
         components=found,
+        experimental=experimental,
     )
 
 
 def engine_info(
-    *, instance: str, root: Path, storage_driver: str, storage_status: tuple[tuple[str, str], ...], log_driver: str,
-    default_runtime: str, containers: Containers, images: Images, runtimes: Runtimes, faults: tuple[str, ...],
-    labels: tuple[str, ...], debug: bool, live_restore: bool,
+    settings: Settings, *, instance: str, storage_status: tuple[tuple[str, str], ...], default_runtime: str,
+    containers: Containers, images: Images, runtimes: Runtimes, faults: tuple[str, ...],
 ) -> EngineInfo:  # fmt: skip
     """The engine and its host, now; `faults` of drivers are warned of. Reads only /proc, /sys and what is in memory."""
     limits, forwarding = _limits(), Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
@@ -68,11 +67,11 @@ def engine_info(
         version=wherry_version(),
         counts=_counts(containers, images),
         time_ns=time.time_ns(),
-        storage_driver=storage_driver,
+        storage_driver=settings.storage_driver,
         storage_status=storage_status,
-        log_driver=log_driver,
+        log_driver=settings.defaults.log_driver,
         cgroup_version=str(cgroups.version()),
-        runtimes={name: RuntimeInfo(path=runtime.argv[0]) for name, runtime in probed.items()},
+        runtimes=runtimes.shown(),
         default_runtime=default_runtime,
         runtime_version=probed[default_runtime].version if default_runtime in probed else "",
         plugins=_plugins(),
@@ -85,14 +84,16 @@ def engine_info(
         memory_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         limits=limits,
         ipv4_forwarding=forwarding,
-        root=str(root),
-        labels=labels,
-        security_options=("name=seccomp,profile=builtin",),
-        address_pools=tuple(AddressPool(base, size) for base, size in DEFAULT_POOLS),
-        init_binary=os.path.basename(installed_init()),
+        root=str(settings.data_root),
+        labels=tuple(settings.labels),
+        security_options=(f"name=seccomp,profile={settings.seccomp_profile or 'builtin'}",),
+        address_pools=tuple(AddressPool(base, size) for base, size in settings.address_pools),
+        init_binary=os.path.basename(installed_init(settings.init_path)),
         warnings=tuple(f"WARNING: {text}" for text in (*_lacking(limits, forwarding), *faults)),
-        debug=debug,
-        live_restore=live_restore,
+        registries=settings.registries,
+        experimental=settings.experimental,
+        debug=settings.debug,
+        live_restore=settings.live_restore,
     )
 
 

@@ -18,14 +18,16 @@ def wants_init(host: HostConfig) -> bool:
     return bool(host.init) and host.pid_mode != "host"
 
 
-def installed_init() -> str:
-    """The host's program; "" if it has none."""
-    return next(filter(None, map(find, PROGRAMS)), "")
+def installed_init(configured: str) -> str:
+    """The host's program, or the configured one; "" if it is not there."""
+    return next(filter(None, map(find, (configured,) if configured else PROGRAMS)), "")
 
 
-def find_init() -> str:
-    """The host's program. Raises `Invalid` if it has none."""
-    path = installed_init()
+def find_init(configured: str) -> str:
+    """The host's program, or the configured one. Raises `Invalid` if it is not there."""
+    path = installed_init(configured)
+    if not path and configured:
+        raise Invalid(f"--init needs the program {configured} of init-path, and it is not on this host")
     if not path:
         raise Invalid(
             f"--init needs an init program on this host, one of {', '.join(PROGRAMS)}: install one "

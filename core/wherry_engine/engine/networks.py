@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Interface
 from typing import Any
 
 import attrs
@@ -28,6 +28,7 @@ from wherry.toolkit.options import unknown_options
 from wherry_engine.engine import ipam
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.default_bridge import DefaultBridge, pools_from
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.filter_values import moment
@@ -43,7 +44,8 @@ from wherry_engine.work import Pool
 NETWORK_NAME = re.compile(r"(?=.*\S)[^/\x00-\x1f\x7f]+")  # nothing on the host is named after it
 SINGLE = ("host", "none")  # drivers of which the predefined network is the only one there can be
 PREDEFINED = ("bridge", "host", "none")
-HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+
+log = logging.getLogger(__name__)
 
 
 class Networks:
@@ -51,8 +53,10 @@ class Networks:
 
     def __init__(
         self, *, database: Database, journal: Journal, drivers: Drivers, events: Events, actors: Actors,
-        book: Book,
+        book: Book, address_pools: Sequence[tuple[str, int]], options: Mapping[str, Mapping[str, str]],
     ) -> None:  # fmt: skip
+        """`options` are what new networks get that do not say otherwise, by driver."""
+        self._address_pools, self._options = address_pools, options
         self._database, self._journal, self._drivers, self._events = database, journal, drivers, events
         self._actors, self._book = actors, book
         self._pool = Pool("networks", 2)
@@ -115,6 +119,7 @@ class Networks:
         if spec.name in PREDEFINED:
             raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
         _check(spec)
+        spec = attrs.evolve(spec, options={**self._options.get(spec.driver, {}), **spec.options})
         async with self._choosing:
             if any(n.name == spec.name for n in self.table) or any(s.name == spec.name for s in self._planned.values()):
                 raise Conflict(f"network with name {spec.name} already exists")
@@ -145,12 +150,12 @@ class Networks:
         """With a subnet and a gateway in every pool. Raises `Forbidden` or `Invalid` for a pool that cannot be."""
         if not driver.cls.ADDRESSES:
             return record
-        used = {pool.subnet: spec.name for spec in self._specs() for pool in spec.pools}
+        used = {pool.subnet: spec.name for spec in self._specs(record.id) for pool in spec.pools}
         pools = []
         for pool in record.spec.pools or (IpamPool(subnet=""),):
             if not pool.subnet:
                 routes = await self._pool.run("network.routes", live_routes)
-                pool = attrs.evolve(pool, subnet=ipam.choose_pool(used, routes))
+                pool = attrs.evolve(pool, subnet=ipam.choose_pool(used, routes, self._address_pools))
             elif ":" in pool.subnet:
                 raise Invalid(f"subnet {pool.subnet} is IPv6; this version makes IPv4 networks only")
             pools.append(ipam.complete_pool(pool))
@@ -158,8 +163,8 @@ class Networks:
             used[pools[-1].subnet] = record.name
         return attrs.evolve(record, spec=attrs.evolve(record.spec, pools=tuple(pools)))
 
-    def _specs(self) -> Sequence[NetworkSpec]:
-        return (*(network.spec for network in self.table), *self._planned.values())
+    def _specs(self, besides: str) -> Sequence[NetworkSpec]:
+        return (*(network.spec for network in self.table if network.id != besides), *self._planned.values())
 
     async def _undo_create(self, network_id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         if self.table.get(network_id) is None:
@@ -209,33 +214,42 @@ class Networks:
 
     # --- the engine's start and end ---
 
-    async def start(self, bip: str, endpoints: Sequence[tuple[str, EndpointState]]) -> None:
+    async def start(self, bridge: DefaultBridge, endpoints: Sequence[tuple[str, EndpointState]]) -> None:
         """Make the predefined networks exist and bring every driver's rules and links to the recorded state.
 
         `endpoints` are (network id, endpoint with its ports) of the containers that run.
         """
-        for name in PREDEFINED:
-            if not any(network.name == name for network in self.table):
-                await self._predefine(name, bip)
+        known = {network.name: network for network in self.table}
+        for name in SINGLE:
+            if name not in known:
+                await self._predefine(NetworkSpec(name=name, driver=name))
+        await self._settle(bridge, known.get(bridge.name))
         for name in sorted({network.spec.driver for network in self.table}):
             await self.reconcile(name, endpoints)
 
-    async def _predefine(self, name: str, bip: str) -> None:
-        driver = await self._drivers.get(NetworkDriver, name)
-        spec = NetworkSpec(name=name, driver=name)
-        if name == "bridge":
-            options = {
-                "com.docker.network.bridge.default_bridge": "true",
-                "com.docker.network.bridge.enable_icc": "true",
-                "com.docker.network.bridge.enable_ip_masquerade": "true",
-                HOST_BINDING: "0.0.0.0",
-                "com.docker.network.driver.mtu": "1500",
-            }
-            pools = (bip_pool(bip),) if bip else ()
-            spec = attrs.evolve(spec, options=options, pools=pools)
+    async def _predefine(self, spec: NetworkSpec) -> None:
         record = NetworkRecord(id=new_id(), created_ns=time.time_ns(), spec=spec, predefined=True)
-        record = await self._complete(record, driver)
+        record = await self._complete(record, await self._drivers.get(NetworkDriver, spec.driver))
         await self._database.commit(self.table.put(record))
+
+    async def _settle(self, bridge: DefaultBridge, record: NetworkRecord | None) -> None:
+        """Make the default network what it is to be, unless containers use it as it is."""
+        if record is None:
+            if bridge.enabled:
+                await self._predefine(bridge.spec())
+            return
+        wanted = bridge.spec()
+        wanted = attrs.evolve(wanted, pools=wanted.pools or pools_from(record.spec))
+        changed = await self._complete(attrs.evolve(record, spec=wanted), await self.driver(record))
+        if bridge.enabled and changed == record:
+            return
+        if self.active(record.id):
+            log.warning("the default network stays as it is while containers are in it; then the next start changes it")
+        elif bridge.enabled:
+            await self._delete(record)
+            await self._database.commit(self.table.put(changed))
+        else:
+            await self._journal.forward("network.remove", record.id, network=to_data(record))
 
     def _networks_of(self, driver: Driver[NetworkDriver]) -> tuple[Network, ...]:
         """As the driver sees them."""
@@ -278,17 +292,6 @@ class Networks:
 def _states_in(networks: Sequence[Network], endpoints: Sequence[tuple[str, EndpointState]]) -> list[EndpointState]:
     ids = {network.id for network in networks}
     return [state for network_id, state in endpoints if network_id in ids]
-
-
-def bip_pool(text: str) -> IpamPool:
-    """The predefined bridge's pool from `--bip`: its gateway with the subnet's length, as 172.17.0.1/16."""
-    try:
-        interface = IPv4Interface(text)
-    except ValueError as error:
-        raise Invalid(
-            f"invalid bridge address {text!r}: write an IPv4 address with its prefix, as 172.17.0.1/16"
-        ) from error
-    return IpamPool(subnet=str(interface.network), gateway=str(interface.ip))
 
 
 def _check(spec: NetworkSpec) -> None:

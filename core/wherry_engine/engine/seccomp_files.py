@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from wherry.errors import Invalid
 from wherry.linux.seccomp.rules import MACHINES, Argument, Rule, section, this_host
+
+
+def profile(name: str) -> str:
+    """What the configuration's `seccomp-profile` means where a profile's text is expected: a path stands for its file.
+
+    Raises `Invalid` if that cannot be read.
+    """
+    if not name.startswith("/"):
+        return name
+    try:
+        return Path(name).read_text()
+    except OSError as error:
+        raise Invalid(f"the seccomp profile {name} cannot be read: {error.strerror}") from error
 
 
 def section_of_file(text: str, capabilities: Collection[str]) -> dict[str, Any]:

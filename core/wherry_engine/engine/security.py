@@ -198,10 +198,16 @@ def _default_masked_paths() -> tuple[str, ...]:
     return (*_MASKED_PATHS, *sorted(path for path in throttles if os.path.isdir(path)))
 
 
-def seccomp_section(host: HostConfig, options: SecurityOptions, granted: Collection[str]) -> dict[str, Any] | None:
-    """The OCI `linux.seccomp` section, None for no filter. Raises `Invalid` for a profile that cannot be read."""
-    if options.seccomp == UNCONFINED or (host.privileged and not options.seccomp):
+def seccomp_section(
+    host: HostConfig, options: SecurityOptions, granted: Collection[str], default: str = ""
+) -> dict[str, Any] | None:
+    """The OCI `linux.seccomp` section, None for no filter. Raises `Invalid` for a profile that cannot be read.
+
+    `default` is what holds where the options say nothing, in their form.
+    """
+    chosen = options.seccomp or ("" if host.privileged else default)
+    if chosen == UNCONFINED or (host.privileged and not chosen):
         return None
-    if options.seccomp in ("", BUILTIN):
+    if chosen in ("", BUILTIN):
         return default_section(granted)
-    return section_of_file(options.seccomp, granted)
+    return section_of_file(chosen, granted)

@@ -18,7 +18,7 @@ import pytest
 
 from wherry.linux import cgroups
 from wherry.model.runtimes import Runtime
-from wherry.spec.runtime import RuntimeDriver
+from wherry.spec.runtime import RuntimeDriver, Unsupported
 from wherry.testing.conformance import Load, Subject, Suite
 
 BUSYBOX = Path("/bin/busybox")
@@ -152,6 +152,16 @@ class RuntimeConformance(Suite):
         found = subject.hook.probe()
         assert os.access(shutil.which(found.argv[0]) or "", os.X_OK)
         assert found.version
+
+    def test_a_program_that_is_recognized_keeps_its_options(self, subject: RuntimeSubject) -> None:
+        if not subject.driver.has("recognize"):
+            pytest.skip("the driver recognizes no programs of others")
+        program = subject.hook.probe().argv[0]
+        found = subject.hook.recognize(argv=(program, "--debug"))
+        assert found is not None
+        assert found.argv[1:] == ("--debug",)
+        with pytest.raises(Unsupported):
+            subject.hook.recognize(argv=("/nowhere/runtime",))
 
     def test_a_container_runs_to_its_end(self, subject: RuntimeSubject) -> None:
         assert subject.run(subject.config("exit 0")).status == 0

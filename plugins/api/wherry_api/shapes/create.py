@@ -27,7 +27,7 @@ from wherry_api.shapes.read import Fields, maybe_sections
 from wherry_api.shapes.resources import read_resources
 from wherry_api.versions import Version
 
-DEFAULT_NETWORK = "bridge"
+DEFAULT_NETWORK = "default"  # of whatever network the engine has for those who name none
 _MAC_WARNING = (
     "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
 )
@@ -39,8 +39,8 @@ def read_container(body: Fields, name: str, platform: str, version: Version) -> 
     networking = body.section("NetworkingConfig")
     endpoints = {key: read_endpoint(each) for key, each in networking.section_map("EndpointsConfig").items()}
     host = _for_version(host, version)
-    if "default" in endpoints:  # the name of whatever network is the default one
-        endpoints[host.network_mode] = endpoints.pop("default")
+    if DEFAULT_NETWORK in endpoints:
+        endpoints[host.network_mode] = endpoints.pop(DEFAULT_NETWORK)
     if version < (1, 44) and len(endpoints) > 1:
         names = ", ".join(sorted(endpoints))
         networking.fault("", f"Container cannot be created with multiple network endpoints: {names}")
@@ -50,8 +50,8 @@ def read_container(body: Fields, name: str, platform: str, version: Version) -> 
 
 
 def _for_version(host: HostConfig, version: Version) -> HostConfig:
-    """Old clients were promised other defaults; and the default network goes by its own name."""
-    if host.network_mode in ("", "default"):
+    """Old clients were promised other defaults."""
+    if not host.network_mode:
         host = attrs.evolve(host, network_mode=DEFAULT_NETWORK)
     if version < (1, 40) and not host.ipc_mode:
         host = attrs.evolve(host, ipc_mode="shareable")

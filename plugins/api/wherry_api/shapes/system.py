@@ -114,9 +114,9 @@ def _host_json(info: EngineInfo, version: Version) -> Json:
         "NCPU": info.cpus,
         "MemTotal": info.memory_total,
         "GenericResources": None,
-        "HttpProxy": info.http_proxy,
-        "HttpsProxy": info.https_proxy,
-        "NoProxy": info.no_proxy,
+        "HttpProxy": info.registries.http_proxy,
+        "HttpsProxy": info.registries.https_proxy,
+        "NoProxy": info.registries.no_proxy,
         "Name": info.name,
     }
 
@@ -141,15 +141,16 @@ def _plugins_json(names: PluginNames) -> Json:
 
 
 def _registries_json(info: EngineInfo, version: Version) -> Json:
-    hosts = [each for each in info.insecure_registries if "/" not in each]
-    index = {"docker.io": {"Name": "docker.io", "Mirrors": info.registry_mirrors, "Secure": True, "Official": True}}
+    told = info.registries
+    hosts = [each for each in told.insecure if "/" not in each]
+    index = {"docker.io": {"Name": "docker.io", "Mirrors": told.mirrors, "Secure": True, "Official": True}}
     insecure = {each: {"Name": each, "Mirrors": [], "Secure": False, "Official": False} for each in hosts}
     names = ("AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames")
     return {
         **(dict.fromkeys(names) if version < (1, 49) else {}),
-        "InsecureRegistryCIDRs": [each for each in info.insecure_registries if "/" in each],
+        "InsecureRegistryCIDRs": [each for each in told.insecure if "/" in each],
         "IndexConfigs": index | insecure,
-        "Mirrors": info.registry_mirrors or None,
+        "Mirrors": told.mirrors or None,
     }
 
 

@@ -37,7 +37,7 @@ class Driver(NetworkDriver):
 
     def __init__(self, context: Context) -> None:
         nft = Nft()
-        self._links = Links(context.instance)
+        self._links = Links(context.instance, forward=context.config.forward)
         self._firewall = Firewall(nft, context.instance)
         self._foreign = Foreign(nft, context.instance, integrate=context.config.integrate)
         self._flows = Flows()

@@ -20,7 +20,8 @@ from wherry_network.bridge.options import BridgeOptions
 class Links:
     """The host's links of one engine."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, *, forward: bool) -> None:
+        self._forward = forward
         self._mark = f"wherry:{instance}:"
 
     def ensure_bridge(self, network: Network, options: BridgeOptions) -> None:
@@ -36,7 +37,8 @@ class Links:
             )
             # Nothing of these networks speaks IPv6 yet; a host that does not either ignores forged advertisements.
             set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
-        set_sysctl("net/ipv4/ip_forward", "1")
+        if self._forward:
+            set_sysctl("net/ipv4/ip_forward", "1")
         set_sysctl(f"net/ipv4/conf/{name}/route_localnet", "1")  # published ports by 127.0.0.1
         index = socket.if_nametoindex(name)
         netlink.execute(

@@ -49,6 +49,12 @@ class BridgeConfig:
         default=False,
         help="insert an accept, marked as this engine's, where another firewall drops forwarded packets",
     )
+    forward: bool = option(
+        "ip-forward",
+        boolean,
+        default=True,
+        help="switch the forwarding of packets on, net.ipv4.ip_forward; without, whoever runs the host sees to it",
+    )
 
 
 @attrs.frozen(kw_only=True)

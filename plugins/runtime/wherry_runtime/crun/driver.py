@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from wherry.linux.mountinfo import mounts
-from wherry.linux.programs import find, output
+from wherry.linux.programs import attempt, find, output
 from wherry.linux.seccomp.program import compile_section
 from wherry.spec.runtime import Runtime, RuntimeDriver, Unsupported, hookimpl
 
@@ -36,6 +36,16 @@ class Driver(RuntimeDriver):
             raise Unsupported(f"{program} is built without seccomp")
         version = re.search(r"version (\S+)", text)
         return Runtime((program,), version[1] if version else "unknown", hide_unified_cgroup=_is_hybrid())
+
+    @hookimpl
+    def recognize(self, argv: tuple[str, ...]) -> Runtime | None:
+        """A program that calls itself crun."""
+        program = find(argv[0])
+        if program is None:
+            raise Unsupported(f"there is no {argv[0]} on this host")
+        _, told, _ = attempt([program, "--version"])
+        version = re.match(r"crun version (\S+)", told)
+        return Runtime((program, *argv[1:]), version[1], hide_unified_cgroup=_is_hybrid()) if version else None
 
     @hookimpl
     def adapt(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
