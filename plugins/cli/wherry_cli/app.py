@@ -71,9 +71,24 @@ class App:
         from wherry_client.hosts import PLAIN_PORT, TLS_PORT, find_host
         from wherry_client.http import Client
 
+        version = self.environment.get("DOCKER_API_VERSION", "")
+        if name := self._context():
+            from wherry_client.contexts import read_context
+            from wherry_client.hosts import parse_host
+
+            context = read_context(name, self.environment)
+            port = TLS_PORT if context.tls else PLAIN_PORT
+            return Client(parse_host(context.host, port), version, name=PROGRAM, tls=context.tls)
         tls = self._tls()
         host = find_host(self._host, self.environment, TLS_PORT if tls else PLAIN_PORT)
-        return Client(host, self.environment.get("DOCKER_API_VERSION", ""), name=PROGRAM, tls=tls)
+        return Client(host, version, name=PROGRAM, tls=tls)
+
+    def _context(self) -> str:
+        """The context to use; "" if an address says where the engine is, or nothing does."""
+        name = str(self._flags["context"]) if self._flags else ""
+        if not name and not self._host and not any(map(self.environment.get, ("WHERRY_HOST", "DOCKER_HOST"))):
+            name = self.environment.get("DOCKER_CONTEXT", "")
+        return "" if name == "default" else name  # docker's word for none
 
     def _tls(self) -> Tls | None:
         """How to secure TCP, if that is asked for."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wherry_cli.options import Values
 
 GLOBAL_OPTIONS = (
+    Option("context", "c", "string", "Talk to the engine of this context of docker's. DOCKER_CONTEXT does the same where no host is named."),
     Option("debug", "D", "bool", "Show a traceback when the client itself fails."),
     Option("host", "H", "list", "Talk to the engine at this address: unix:///PATH or tcp://HOST:PORT. WHERRY_HOST and DOCKER_HOST are asked next."),
     Option("tls", "", "bool", "Use TLS, without checking the engine's certificate; tlsverify checks it as well."),
@@ -79,6 +80,8 @@ def _dispatch(values: Values, words: list[str]) -> int:
         return 0
     if len(values["host"]) > 1:
         raise CliError("Specify only one -H")
+    if values["host"] and values["context"]:
+        raise CliError("conflicting options: cannot specify both --host and --context")
     if not words or "help" in values.given:
         return _help(words)
     if words[0] == "help":

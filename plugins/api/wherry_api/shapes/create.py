@@ -38,6 +38,8 @@ def read_container(body: Fields, name: str, platform: str, version: Version) -> 
     config, host = read_config(body), read_host_config(body.section("HostConfig"))
     networking = body.section("NetworkingConfig")
     endpoints = {key: read_endpoint(each) for key, each in networking.section_map("EndpointsConfig").items()}
+    # Where docker-py has it, and where Docker once read what belongs into HostConfig.
+    host = attrs.evolve(host, runtime=host.runtime or body.text("Runtime"))
     host = _for_version(host, version)
     if DEFAULT_NETWORK in endpoints:
         endpoints[host.network_mode] = endpoints.pop(DEFAULT_NETWORK)
