@@ -95,7 +95,9 @@ def test_old_clients_get_the_defaults_they_were_promised(serve: Serve) -> None:
         new = await api.ask("POST", "/v1.50/containers/create", body)
         assert "MacAddress field is now deprecated" in new.value["Warnings"][0]
         await api.ask("POST", "/v1.43/containers/create", {"Image": "busybox", "Runtime": "other", "HostConfig": None})
-        assert api.engine.containers.calls[-1][1].host.runtime == "other"
+        _, spec = api.engine.containers.calls[-1]
+        assert isinstance(spec, ContainerSpec)
+        assert spec.host.runtime == "other"
         two = {"Image": "busybox", "NetworkingConfig": {"EndpointsConfig": {"a": {}, "b": {}}}}
         assert "multiple network endpoints: a, b" in (await api.ask("POST", "/v1.43/containers/create", two)).message
 

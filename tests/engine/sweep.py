@@ -55,7 +55,9 @@ class Lab:
         for scenario, back in self.back.items():
             pairs = {undo: f"{step}/{undo}" for step, undos in back.items() for undo in undos}
             # what a start does beside the step that fails is no way back
-            found[scenario] = sorted(pair for undo, pair in pairs.items() if not undo.startswith("container.start."))
+            found[scenario] = sorted(
+                pair for undo, pair in pairs.items() if not undo.startswith(("container.start.", "volume.attach"))
+            )
         return {scenario: pairs for scenario, pairs in found.items() if pairs}
 
 
