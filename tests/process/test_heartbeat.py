@@ -12,7 +12,10 @@ import pytest
 from tests.process.process_kit import Scenario, Tree, until
 from tests.process.upgrade_kit import change, copied, upgraded, versions
 
+from wherry.linux import steps
+from wherry.linux.process import program_of
 from wherry.model.runtimes import Runtime
+from wherry_engine.engine import process_link, process_watch
 from wherry_engine.engine.process_upgrade import TreeCode
 from wherry_engine.supervisor import heartbeat
 
@@ -127,6 +130,100 @@ def test_a_monitor_whose_upgrade_waits_for_a_runtime_is_left_alone(scenario: Sce
         assert await monitor_of(tree) == before
         await tree.processes.start("slow")
         assert (await tree.ended("slow")).status == 3
+
+    scenario(body)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that gives up a supervisor after a second, and its own requests after three."""
+    monkeypatch.setattr(process_watch, "INTERVAL", 0.2)
+    monkeypatch.setattr(process_link, "_PATIENCE", 3.0)
+
+
+def test_the_engines_deadline_for_a_supervisor_is_ten_seconds() -> None:
+    assert process_watch.INTERVAL * process_watch.MISSES == 10
+
+
+@pytest.mark.usefixtures("impatient")
+def test_after_a_stopped_supervisor_its_monitor_goes_on(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("term", "trap 'echo bye; exit 7' TERM; while :; do sleep 0.02; done")
+        before = await tree.status()
+        os.kill(before["pid"], signal.SIGSTOP)
+        await tree.run("other", "exit 5")  # which a supervisor must have understood
+        assert (await tree.ended("other")).status == 5
+        after = await tree.status()
+        assert after["pid"] == before["monitor"]
+        await tree.processes.kill("term", signal.SIGTERM)
+        assert (await tree.ended("term")).status == 7
+        assert tree.text("term") == "bye\n"
+
+    scenario(body)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("both_stopped", [False, True])
+def test_a_stopped_monitor_without_a_supervisor_is_replaced_and_its_exits_are_told_as_lost(
+    both_stopped: bool, scenario: Scenario
+) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("ended", "exit 4")
+        await tree.ended("ended")
+        pid = await tree.run("lost", ["/bin/sleep", "60"])
+        before = await tree.status()
+        os.kill(before["monitor"], signal.SIGSTOP)
+        os.kill(before["pid"], signal.SIGSTOP if both_stopped else signal.SIGKILL)
+        exit = await tree.ended("lost")
+        assert (exit.status, bool(exit.error)) == (255, True)
+        assert [(info.id, info.exit and info.exit.status) for info in await tree.processes.list()] == [("ended", 4)]
+        await tree.processes.delete("lost", tree.runtime)
+        await until(lambda: not program_of(pid))
+        await tree.run("new", "exit 5")
+        assert (await tree.ended("new")).status == 5
+        after = await tree.status()
+        assert not {before["pid"], before["monitor"]} & {after["pid"], after["monitor"]}
+
+    scenario(body)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_new_engine_does_not_wait_for_a_stopped_monitor_without_a_supervisor(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        await tree.run("lost", ["/bin/sleep", "60"])
+        before = await tree.status()
+        await tree.processes.close()
+        os.kill(before["monitor"], signal.SIGSTOP)
+        os.kill(before["pid"], signal.SIGKILL)
+        processes = await tree.connect()
+        assert await processes.list() == []  # so that the engine records the end of what it takes to run
+        await tree.processes.delete("lost", tree.runtime)
+
+    scenario(body)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("place", ["", "before", "after"])
+def test_the_place_of_a_monitor_that_cannot_even_be_killed_is_taken(
+    place: str, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an uninterruptible call, which nobody can make at will: here it is stopped, and the signal is kept from it."""
+    monkeypatch.setattr(process_watch, "_kill", lambda pid, title: False)
+
+    async def body(tree: Tree) -> None:
+        await tree.run("lost", ["/bin/sleep", "60"])
+        before = await tree.status()
+        os.kill(before["monitor"], signal.SIGSTOP)
+        os.kill(before["pid"], signal.SIGKILL)
+        if place:
+            steps.arm(f"processes.silent.disown=error@{place}")
+        await until(lambda: not (tree.run_root / "supervisor.sock").exists())
+        os.kill(before["monitor"], signal.SIGKILL)  # its clients notice; what it may still hold is closed
+        assert (await tree.ended("lost")).status == 255
+        await tree.processes.delete("lost", tree.runtime)
+        await tree.run("new", "exit 5")
+        assert (await tree.ended("new")).status == 5
+        assert not steps._armed
 
     scenario(body)
 

@@ -256,7 +256,12 @@ def test_the_next_processes_after_an_upgrade_run_the_new_code(scenario: Scenario
 @pytest.mark.parametrize(
     ("module", "old", "new", "reason"),
     [
-        ("wherry_engine/monitor/main.py", "TITLE =", "raise ImportError('it is broken')\nTITLE =", "it is broken"),
+        (
+            "wherry_engine/monitor/main.py",
+            "PATIENCE =",
+            "raise ImportError('it is broken')\nPATIENCE =",
+            "it is broken",
+        ),
         ("wherry_engine/monitor/protocol.py", f"\nFORMAT = {FORMAT}", "\nFORMAT = 77", "format"),
         ("wherry_engine/monitor/passing.py", '("operation", ', '("operation", "novelty", ', "lacks novelty"),
         ("wherry_engine/supervisor/main.py", "    root, *rest", "    os.kill(os.getpid(), 9)\n    root, *rest", "137"),

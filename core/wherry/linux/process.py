@@ -29,6 +29,15 @@ def set_title(title: str) -> None:
     call("prctl", PR_SET_NAME, title.encode(), 0, 0, 0)
 
 
+def title_of(pid: int) -> str:
+    """The name of a process, empty if there is none."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def become_subreaper() -> None:
     """From now on orphans below this process become its children."""
     call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -12,6 +12,7 @@ from typing import Any
 INLINE = 1 << 16  # a longer message travels in a memfd: the socket's buffer is 208 KiB by default
 MAX_FDS = 253  # of one message: SCM_MAX_FD
 _ROOM = INLINE + 16
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON of a socket's flags
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -35,14 +36,35 @@ def listen(path: str) -> socket.socket:
 
 
 def connect(path: str) -> socket.socket:
-    """A connection to the listener at `path`. Raises OSError (refused, not found) if nobody listens."""
+    """A connection to the listener at `path`. Raises OSError (refused, not found) if nobody listens, BlockingIOError at once
+    if those who have not been taken in yet are too many.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        connection.setblocking(False)
         connection.connect(path)
+        connection.setblocking(True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def holders(path: str) -> set[int]:
+    """The processes that hold a listener at `path`, of this network namespace. See proc_net_unix(5)."""
+    with open("/proc/net/unix") as file:
+        rows = [line.split() for line in file]
+    links = {f"socket:[{row[6]}]" for row in rows if row[7:8] == [path] and int(row[3], 16) & _ACCEPTS}
+    return {int(pid) for pid in filter(str.isdecimal, os.listdir("/proc")) if not links.isdisjoint(_open_by(pid))}
+
+
+def _open_by(pid: str) -> set[str]:
+    found: set[str] = set()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
 
 
 def send(sock: socket.socket, message: object, fds: Sequence[int] = ()) -> None:

@@ -44,8 +44,12 @@ class Connection:
         event: Callable[[dict[str, Any]], None],
         greeted: Callable[[dict[str, Any]], None],
         revive: Callable[[], Awaitable[None]],
+        patience: float | None = None,
     ) -> None:
-        """`greeted` gets each hello's answer; `revive` is awaited when nobody listens at the path any more."""
+        """`greeted` gets each hello's answer; `revive` is awaited when nobody listens at the path any more. `patience` (10 s)
+        is for that, and for the answer.
+        """
+        self._patience = _PATIENCE if patience is None else patience
         self._path = path
         self._event, self._greeted, self._revive = event, greeted, revive
         self._sock: socket.socket | None = None
@@ -58,7 +62,7 @@ class Connection:
     async def connect(self) -> None:
         """Connect and exchange hellos, reviving the other side if it is dead. Raises Unavailable."""
         loop = asyncio.get_running_loop()
-        late = loop.time() + _PATIENCE
+        late = loop.time() + self._patience
         while True:
             try:
                 self._sock = sockets.connect(str(self._path))
@@ -77,7 +81,7 @@ class Connection:
         self._hello = hello.number
         for request in repeated:
             self._put(request)
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(self._patience):
             await self._answer(hello)
 
     async def call(self, op: str, *, fds: Sequence[int] = (), once: bool = False, **arguments: Any) -> Any:
@@ -93,6 +97,8 @@ class Connection:
         self._requests[request.number] = request
         if self._sock is not None:
             self._put(request)
+        elif self._reconnecting is not None and self._reconnecting.done():  # it had been given up
+            self._reconnecting = asyncio.ensure_future(self._reconnect())
         return request
 
     async def _answer(self, request: _Request) -> Any:

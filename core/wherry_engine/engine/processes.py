@@ -29,6 +29,7 @@ from wherry_engine.engine.cgroup_warmth import CgroupWarmth
 from wherry_engine.engine.exec_processes import ExecProcesses
 from wherry_engine.engine.process_link import Connection, error_of
 from wherry_engine.engine.process_upgrade import below, digest, tree_code, upgrade
+from wherry_engine.engine.process_watch import Watch, awake
 from wherry_engine.monitor.protocol import VERSION
 
 _LOST = 255
@@ -91,6 +92,7 @@ class Processes:
             run_root / "monitor.sock", event=self._event, greeted=self._greeted, revive=self._start_supervisor
         )
         self.execs = ExecProcesses(self._monitor)
+        self._watch = Watch(run_root, self._supervisor)
 
     @classmethod
     async def connect(
@@ -103,9 +105,11 @@ class Processes:
         """
         self = cls(run_root, on_exit, environment)
         try:
+            await awake(run_root)
             await upgrade(run_root, self._code, environment)
             await self._supervisor.connect()
             await self._monitor.connect()
+            self._watch.begin()
         except BaseException:
             await self.close()
             raise
@@ -114,6 +118,8 @@ class Processes:
     def _listening(self) -> bool:
         try:
             sockets.connect(str(self._root / "supervisor.sock")).close()
+        except BlockingIOError:  # and has much to do
+            return True
         except OSError:
             return False
         return True
@@ -324,12 +330,14 @@ class Processes:
     async def close(self) -> None:
         """End the connections. The processes and all containers go on."""
         await self._warmth.stop()
+        await self._watch.end()
         await self._monitor.close()
         await self._supervisor.close()
 
     async def shutdown(self) -> None:
         """End monitor and supervisor, of which no container may be left, and the connections."""
         await self._warmth.stop()
+        await self._watch.end()
         await self._monitor.close()
         while True:
             with suppress(Unavailable):  # that is the answer

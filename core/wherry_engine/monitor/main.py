@@ -31,7 +31,7 @@ from wherry_engine.monitor.link import Link
 from wherry_engine.monitor.passing import MONITOR, Passed
 from wherry_engine.monitor.ports import Reservations
 from wherry_engine.monitor.progress import Progress
-from wherry_engine.monitor.protocol import BEAT
+from wherry_engine.monitor.protocol import BEAT, MONITOR_TITLE
 from wherry_engine.monitor.remove import Removals
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Programs
@@ -39,7 +39,6 @@ from wherry_engine.monitor.shared import Held, Ports, Shared
 from wherry_engine.monitor.streams import Streams
 from wherry_engine.monitor.upgrade import Upgrade
 
-TITLE = "wherry-monitor"
 PATIENCE = 5.0  # seconds that runtimes at work get before an upgrade or a promotion: one may hang on a user's path
 _REST = 1.0  # the same for the disks of logs, which may hang: no command is served meanwhile
 _PAUSE = 0.02
@@ -52,7 +51,7 @@ class Monitor:
         self, shared: Shared, channel: socket.socket, held: Iterable[Held], ports: Ports, number: int = 0
     ) -> None:
         """Take over what is held: its descriptors are ours from now on. `number` is that of the last message there."""
-        set_title(TITLE)
+        set_title(MONITOR_TITLE)
         become_subreaper()
         sys.setswitchinterval(0.0005)  # a command must not wait 5 ms for the thread of bytes
         self.shared = shared

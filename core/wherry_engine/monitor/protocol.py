@@ -6,3 +6,7 @@ VERSION = 1
 BEAT = "beat"
 # Of what one of them writes down for the code that goes on with it.
 FORMAT = 1
+SUPERVISOR_TITLE, MONITOR_TITLE = (
+    "wherry-superv",
+    "wherry-monitor",
+)  # by which each is known to the host, and to an engine

@@ -22,7 +22,7 @@ from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
 from wherry_engine.monitor.main import Monitor
 from wherry_engine.monitor.passing import SUPERVISOR, Passed
-from wherry_engine.monitor.protocol import BEAT, VERSION
+from wherry_engine.monitor.protocol import BEAT, SUPERVISOR_TITLE, VERSION
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Held, Ports, Shared
 from wherry_engine.monitor.upgrade import Upgrade
@@ -33,7 +33,6 @@ from wherry_engine.supervisor.held import Holdings
 from wherry_engine.supervisor.jobs import Helpers
 from wherry_engine.supervisor.services import Services
 
-TITLE = "wherry-superv"
 _SHORT_LIFE = 0.1  # seconds: less than that is a takeover that fails
 _MAX_PAUSE = 2.0
 
@@ -48,7 +47,7 @@ class Supervisor:
 
         `passed` is what this process was under other code, if it was the supervisor already.
         """
-        set_title(TITLE)
+        set_title(SUPERVISOR_TITLE)
         become_subreaper()
         self.shared = shared
         self._loop = Loop()
