@@ -38,6 +38,7 @@ ELSEWHERE = {
     "engine.database.spare": "tests/engine/test_database.py",
     "layer.add.mount": _PLAIN,
     "layer.add.unmount": _PLAIN,
+    "network.renew": _DAEMON,
     "processes.silent.disown": "tests/process/test_heartbeat.py",
     "processes.silent.kill": _DAEMON,
     "resolver.listen": "tests/plugins/network/test_resolver.py",

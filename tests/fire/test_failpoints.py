@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from scripts.engine import Engine
 from tests.fire.daemon import Fire, Refused, eventually
-from tests.ledger.plants import Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot
+from tests.ledger.plants import Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot, spoilt
 
 from wherry.linux.process import program_of, title_of
 from wherry.testing import tasks
@@ -102,6 +102,23 @@ def test_a_mend_that_fails_is_told_and_succeeds_when_it_is_asked_again(busy: Fir
         assert busy.api("GET", "/wherry/check") == []
     busy.kill()
     _as_before(busy, pid)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_renewal_of_the_network_that_fails_is_told_and_does_no_harm(busy: Fire, fault: str) -> None:
+    pid = busy.api.inspect("busy")["State"]["Pid"]
+    busy.kill()
+    busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"network.renew={fault}"})
+    with spoilt(Named(busy.where, busy.api("GET", "/info")["ID"])):
+        if fault.startswith("error"):
+            assert "failpoint network.renew is armed" in busy.api("POST", "/wherry/repair")[0]["Error"]
+        else:
+            with pytest.raises((OSError, http.client.HTTPException)):
+                busy.api("POST", "/wherry/repair")
+    busy.kill()
+    _as_before(busy, pid)
+    assert all(found["Mended"] for found in busy.api("POST", "/wherry/repair"))
+    assert busy.api("GET", "/wherry/check") == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import attrs
 from scripts.engine import Places
@@ -42,3 +45,27 @@ def plant_bridge(of: Named) -> str:
 def plant_snapshot(of: Named) -> str:
     (of.where.data / f"storage/overlay2/active/add-{LEAK}/diff").mkdir(parents=True)
     return f"snapshot add-{LEAK}: "
+
+
+def plant_element(of: Named) -> str:
+    run("nft", f"add element ip wherry_{of.instance} pub_any {{ tcp . 4711 : 10.9.9.9 . 80 }}")
+    return "the element tcp . 4711 : 10.9.9.9 . 80 of pub_any is in table"
+
+
+@contextmanager
+def spoilt(of: Named) -> Iterator[None]:
+    """Someone spoils the rules faster than the engine looks at them."""
+    over = threading.Event()
+
+    def spoil() -> None:
+        while not over.wait(0.01):
+            with suppress(subprocess.CalledProcessError):
+                plant_element(of)
+
+    spoiling = threading.Thread(target=spoil)
+    spoiling.start()
+    try:
+        yield
+    finally:
+        over.set()
+        spoiling.join()

@@ -22,7 +22,17 @@ import pytest
 from scripts import images
 from scripts.engine import Engine, free_port, workplace
 from tests.cli.client import Client, Ran
-from tests.ledger.plants import LEAK, Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot, run
+from tests.ledger.plants import (
+    LEAK,
+    Named,
+    plant_bridge,
+    plant_element,
+    plant_endpoint,
+    plant_folder,
+    plant_snapshot,
+    run,
+    spoilt,
+)
 
 from wherry.linux import cgroups
 from wherry.model.networks import PortMapping
@@ -80,11 +90,6 @@ def plant_netns(lab: Lab) -> str:
     path.touch()
     run("unshare", "--net", "mount", "--bind", "/proc/self/ns/net", str(path))
     return f"network namespace {path}: "
-
-
-def plant_element(lab: Lab) -> str:
-    run("nft", f"add element ip wherry_{lab.instance} pub_any {{ tcp . 4711 : 10.9.9.9 . 80 }}")
-    return "the element tcp . 4711 : 10.9.9.9 . 80 of pub_any is in table"
 
 
 def lose_rules(lab: Lab) -> str:
@@ -194,6 +199,32 @@ def test_what_comes_and_goes_meanwhile_is_no_finding(lab: Lab) -> None:
         for future in working:
             future.result()
     assert lab.check().status == 0
+
+
+def test_starts_and_removals_lose_nothing_to_repairs_of_their_network(lab: Lab) -> None:
+    """Someone spoils the rules faster than the engine looks, so that each repair has to make them anew."""
+
+    def churn(number: int) -> None:
+        for turn in range(10):
+            name = f"churn{number}-{turn}"
+            ran = lab.wherry("run", "-d", "--name", name, "--network", "lab", "-p", "80", "busybox", "sleep", "1000")
+            assert ran.status == 0, ran.err
+            port = lab.wherry("port", name, "80").out.split()[0].rpartition(":")[2]
+            assert f"tcp . {port} :" in rendered(lab)[0]
+            assert lab.wherry("exec", name, "true").status == 0
+            assert lab.wherry("rm", "-f", name).status == 0
+
+    with spoilt(lab), ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(churn, number) for number in range(3)]
+        repaired = ""
+        while not all(future.done() for future in working):
+            repaired += lab.check("--repair").out
+        for future in working:
+            future.result()
+    assert "the element tcp . 4711" in repaired
+    assert not [line for line in repaired.splitlines() if "4711" not in line and "Records and host agree" not in line]
+    assert lab.check("--repair").status == 0
+    assert lab.check().out == "Records and host agree.\n"
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)

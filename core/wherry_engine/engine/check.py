@@ -71,7 +71,7 @@ class Check:
         before = await self.records.view()
         places = await self.pool.run("check.look", lambda: self.places.look(before))
         found = [*places, *await self.objects.look(before)]
-        busy = (await self.records.view()).busy
+        busy = before.busy | (await self.records.view()).busy
         return [fault for fault in found if not fault.touches(busy)]
 
     async def _mend(self, fault: Fault, mend: Mend) -> str:

@@ -17,10 +17,11 @@ from wherry_engine.engine.check_places import RESTART
 from wherry_engine.engine.check_records import Records
 from wherry_engine.engine.check_view import Fault, View, fault
 from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.network_care import NetworkCare
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes, ProcessExit
 from wherry_engine.engine.runtimes import Runtimes
-from wherry_engine.journal.journal import Journal
+from wherry_engine.journal.journal import Intent, Journal
 from wherry_engine.loader.load import Driver
 
 LOST = "the container's process ended while nobody could see it"
@@ -33,6 +34,7 @@ class Objects:
     drivers: Drivers
     storage: Driver[StorageDriver]
     networks: Networks
+    care: NetworkCare
     processes: Processes
     runtimes: Runtimes
     journal: Journal
@@ -42,7 +44,7 @@ class Objects:
     async def look(self, view: View) -> list[Fault]:
         """What is wrong with them."""
         return [
-            *self._intents(),
+            *self._intents(view),
             *await self._snapshots(view),
             *await self._volumes(view),
             *await self._networks(),
@@ -50,12 +52,18 @@ class Objects:
             *await self._ports(view),
         ]
 
-    def _intents(self) -> Iterator[Fault]:
+    def _intents(self, view: View) -> Iterator[Fault]:
         for intent in self.journal.unfinished():
             text = f"{intent.name} of {intent.object} was begun, and neither finished nor undone"
-            act = partial(self.journal.finish, intent) if self.journal.knows(intent.name) else None
+            act = partial(self._finish, intent) if self.journal.knows(intent.name) else None
             mend = "finish or undo it" if act else "the version that recorded it can finish it"
-            yield fault("operation", intent.id, text, mend, act, subject=intent.id)
+            kind = "container" if intent.object in view.containers else intent.name.partition(".")[0]
+            actor = f"{kind}/{intent.object}"
+            yield fault("operation", intent.id, text, mend, act, subject=intent.id, actor=actor)
+
+    async def _finish(self, intent: Intent) -> None:
+        if any(each.id == intent.id for each in self.journal.unfinished()):  # else someone has, meanwhile
+            await self.journal.finish(intent)
 
     async def _snapshots(self, view: View) -> list[Fault]:
         listed = await self.drivers.call("check.snapshots", self.storage, lambda hook: hook.list_snapshots())
@@ -110,15 +118,14 @@ class Objects:
         return faults
 
     async def _rules(self, name: str, states: Sequence[tuple[str, EndpointState]]) -> list[Fault]:
-        """One mend for all lines of one driver: it renders everything anew."""
-
-        async def render() -> None:
-            await self.networks.reconcile(name, await self.records.endpoint_states())
-
-        return [
-            fault("network", f"driver {name}", line, "make bridges and rules anew", render, subject=name)
-            for line in await self.networks.differences(name, states)
-        ]
+        """One mend for all lines of one driver. Nothing is said while anything starts, ends or moves: that is seen half done."""
+        quiet = not self.journal.busy
+        lines = await self.networks.differences(name, states)
+        if not quiet or self.journal.busy or list(await self.records.endpoint_states()) != list(states):
+            return []
+        act = partial(self.care.renew, name)
+        mend = "make bridges and rules anew"
+        return [fault("network", f"driver {name}", line, mend, act, subject=name) for line in lines]
 
     async def _links(
         self, driver: Driver[NetworkDriver], known: set[str], states: Sequence[EndpointState]
@@ -164,7 +171,7 @@ class Objects:
             if known[id].exit is None:
                 kind, text = "process", f"process {known[id].pid} of a container that does not run, as recorded"
             act = partial(self._delete, view, id)
-            faults.append(fault(kind, id, text, "remove it", act, subject=id, actor=f"container/{id}"))
+            faults.append(fault(kind, id, text, "remove it", act, subject=id, actor=f"container/{id}", running=False))
         for id in view.running - known.keys():
             text = f"container {view.containers[id].name} is recorded as running and has no process"
             act = partial(self._record_end, id)
@@ -177,7 +184,8 @@ class Objects:
         await self.processes.delete(id, runtime)
 
     async def _record_end(self, id: str) -> None:
-        self.on_exit(ProcessExit(id, 255, time.time_ns(), False, LOST))
+        if id not in {info.id for info in await self.processes.list()}:  # else it was started again meanwhile
+            self.on_exit(ProcessExit(id, 255, time.time_ns(), False, LOST))
 
     async def _ports(self, view: View) -> list[Fault]:
         reserved = await self.processes.ports()
@@ -186,12 +194,16 @@ class Objects:
             ports = ", ".join(f"{port.host_address}:{port.host_port}/{port.protocol}" for port in reserved[owner])
             text = f"held for {owner[:12]}, which does not run"
             act = partial(self.processes.release_ports, owner)
-            faults.append(fault("port", ports, text, "let it go", act, subject=owner, actor=f"container/{owner}"))
+            faults.append(
+                fault("port", ports, text, "let it go", act, subject=owner, actor=f"container/{owner}", running=False)
+            )
         for id in view.running:
             missing = [port for port in view.containers[id].ports if port not in reserved.get(id, ())]
             if missing:
                 ports = ", ".join(f"{port.host_address}:{port.host_port}/{port.protocol}" for port in missing)
                 text = f"published by container {view.containers[id].name} and not held: another program could take it"
                 act = partial(self.processes.reserve_ports, id, missing)
-                faults.append(fault("port", ports, text, "hold it again", act, subject=id))
+                faults.append(
+                    fault("port", ports, text, "hold it again", act, subject=id, actor=f"container/{id}", running=True)
+                )
         return faults

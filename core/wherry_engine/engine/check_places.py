@@ -183,8 +183,10 @@ class Places:
         async def carry_out() -> None:
             await self.pool.run("check.mend", act)
 
-        actor = f"container/{subject}" if ID.fullmatch(subject) else ""
-        return fault(kind, object, text, mend, carry_out, subject=subject, actor=actor)
+        if not ID.fullmatch(subject):
+            return fault(kind, object, text, mend, carry_out, subject=subject)
+        actor = f"container/{subject}"
+        return fault(kind, object, text, mend, carry_out, subject=subject, actor=actor, running=False)
 
 
 def _names(folder: Path, *, folders: bool = False) -> set[str]:

@@ -63,6 +63,7 @@ class Fault:
     subject: str
     mend: Mend | None = None
     actor: str = ""  # whose turn it must be
+    running: bool | None = None  # whether the subject is a container that must run, or must not, when it is mended
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -74,13 +75,21 @@ class Fault:
         return self.subject in busy
 
     def obsolete(self, view: View) -> bool:
-        """Whether meanwhile a container was started that needs the thing."""
-        return self.actor.startswith("container/") and self.subject in view.running
+        """Whether meanwhile a container was started that needs the thing, or has ended and needs it no more."""
+        return self.running is not None and (self.subject in view.running) is not self.running
 
 
 def fault(
-    kind: str, object: str, text: str, mend: str, act: Mend | None = None, *, subject: str, actor: str = ""
+    kind: str,
+    object: str,
+    text: str,
+    mend: str,
+    act: Mend | None = None,
+    *,
+    subject: str,
+    actor: str = "",
+    running: bool | None = None,
 ) -> Fault:
     """A fault, mendable if `act` is given."""
     finding = Finding(kind=kind, object=object, text=text, mend=mend, mendable=act is not None)
-    return Fault(finding, subject, act, actor)
+    return Fault(finding, subject, act, actor, running)

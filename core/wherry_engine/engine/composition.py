@@ -184,7 +184,7 @@ def compose(given: Ground) -> Composed:
     )  # fmt: skip
     pool = Pool("check", 2)
     objects = Objects(
-        drivers=drivers, storage=storage, networks=networks, processes=processes,
+        drivers=drivers, storage=storage, networks=networks, care=care, processes=processes,
         runtimes=runtimes, journal=journal, records=records, on_exit=given.on_exit,
     )  # fmt: skip
     check = Check(records, HostPlaces(folders, cgroup_parent, pool), objects, actors, pool)

@@ -171,6 +171,13 @@ class Endpoints:
         )
         await self._broadcasts.sandbox_ready(self.sandbox(container, records))
 
+    async def renew(self, container: Container) -> None:
+        """Ask once more for all that a running container has in networks; what is there is left as it is."""
+        await self.rewire(container, container.networks)
+        target = await self._published(container, container.networks)
+        if target is not None and container.ports:
+            await self._lead(target, container.ports)
+
     def sandbox(self, container: Container, records: Records) -> Sandbox:
         """The container's sandbox as services see it."""
         asking = attrs.evolve(container, host=with_defaults(container.host, self._dns))

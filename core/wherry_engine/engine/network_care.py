@@ -84,6 +84,26 @@ class NetworkCare:
             if container.state.pid and self._places(container, driver.name) - shown:
                 await self._mend(container.id)
 
+    async def renew(self, name: str) -> None:
+        """Ask for all of a driver's networks and running endpoints again, each in its object's turn, so that no start and no
+        end is crossed; then let the driver look at the host.
+        """
+        driver = await self._drivers.get(NetworkDriver, name)
+        for id in [network.id for network in self._networks.table if network.spec.driver == name]:
+            async with self._actors.turn(f"network/{id}", "repair"):
+                await self._networks.renew(id)
+        for container in self._book.list():
+            if container.state.pid and self._places(container, name):
+                await self._renew_container(container.id)
+        if driver.has("check"):
+            await self._check(driver)
+
+    async def _renew_container(self, id: str) -> None:
+        async with self._actors.turn(f"container/{id}", "repair"):
+            container = self._book.table.get(id)
+            if container is not None and container.state.pid:
+                await self._endpoints.renew(container)
+
     def _places(self, container: Container, driver: str) -> set[tuple[str, str]]:
         """(network id, endpoint id) of what this driver made for the container."""
         places = ((self._networks.table.get(place.network_id), place) for place in container.networks.values())

@@ -283,6 +283,14 @@ class Networks:
                 lambda hook, n=network: hook.create_network(network=n),  # type: ignore[misc]
             )
 
+    async def renew(self, id: str) -> None:
+        """Ask the driver for this network once more, if there is still one. In its actor's turn."""
+        record = self.table.get(id)
+        if record is not None:
+            driver = await self.driver(record)
+            view = self.view(record, driver)
+            await self._drivers.call("network.renew", driver, lambda hook: hook.create_network(network=view))
+
     async def stop(self) -> None:
         """Take everything of ours off the host, when no container is left; the records stay."""
         for record in self.list():

@@ -172,6 +172,11 @@ class Journal:
         """What is recorded and not under way: its finish failed, and only a next start or a repair tries again."""
         return [intent for intent in self.pending() if intent.id not in self._running]
 
+    @property
+    def busy(self) -> bool:
+        """Whether any operation is under way."""
+        return bool(self._running)
+
     def knows(self, name: str) -> bool:
         """Whether `finish` can deal with operations of this name."""
         return name in self._finishes
