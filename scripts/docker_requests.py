@@ -198,6 +198,8 @@ def look(daemon: Daemon) -> None:
     for name in SPECS:
         daemon.ask("GET", f"/containers/{name}/json")
     daemon.ask("GET", "/containers/full/json?size=1")
+    for name in ("full", "hosted"):
+        daemon.ask("GET", f"/containers/{name}/stats?stream=0")
 
 
 def wait_for_a_health_check(daemon: Daemon) -> None:

@@ -134,6 +134,41 @@ def call(host: str, method: str, path: str, body: object) -> Any:
     return json.loads(content[content.find(b"{") : content.rfind(b"}") + 1]) if b"{" in content else None
 
 
+def stats(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
+    """What fifty running containers use: by the client, and one sample of each through the API, all asked at once."""
+    names = {}
+    for subject in subjects:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            names[subject.name] = list(pool.map(lambda _, s=subject: s.run("run", "-d", IMAGE, *IDLE), range(MANY)))
+    few = max(1, rounds // 3)
+    yield interleave(
+        f"stats --no-stream, {MANY} running", "ms", subjects, few, lambda s: s.timed("stats", "--no-stream")
+    )
+    yield interleave(
+        f"one-shot stats of {MANY}, through the API", "ms", subjects, few, lambda s: sample_all(s.host, names[s.name])
+    )
+    for subject in subjects:
+        subject.run("rm", "-f", *names[subject.name])
+
+
+def sample_all(host: str, containers: Sequence[str]) -> float:
+    """Milliseconds from the first request for a sample to the last answer."""
+    begun = time.perf_counter()
+    clients = []
+    for container in containers:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.connect(host.removeprefix("unix://"))
+        client.sendall(f"GET /v1.41/containers/{container}/stats?stream=0&one-shot=1 HTTP/1.0\r\n\r\n".encode())
+        clients.append(client)
+    for client in clients:
+        with client:
+            with client.makefile("rb") as answers:
+                answer = answers.read()
+            if b'"cpu_stats"' not in answer:
+                raise RuntimeError(f"no sample: {answer!r}")
+    return (time.perf_counter() - begun) * 1000
+
+
 def memory(subjects: Sequence[Subject], _rounds: int) -> Iterable[Figure]:
     """Memory of the engine's processes, idle, with none and with fifty containers."""
     for count in (0, MANY):
@@ -154,5 +189,6 @@ MEASURES: Mapping[str, Callable[[Sequence[Subject], int], Iterable[Figure]]] = {
     "parallel": parallel,
     "endings": endings,
     "exec": execs,
+    "stats": stats,
     "memory": memory,
 }

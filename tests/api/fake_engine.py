@@ -22,6 +22,7 @@ from wherry.model.logs import LogQuery, Record
 from wherry.model.names import new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec, IpamPool, NetworkRecord, NetworkSpec, PortMapping
 from wherry.model.references import parse_reference
+from wherry.model.stats import BlockEntry, CpuFigures, Figures, InterfaceFigures, MemoryFigures, Stats
 from wherry.model.system import Component, EngineInfo, PluginNames, RuntimeInfo, VersionInfo
 from wherry.model.usage import ContainerUsage, DiskUsage, ImageUsage, VolumeUsage
 from wherry.model.volumes import VolumeRecord, VolumeSpec
@@ -70,6 +71,27 @@ class FakeAttached:
         self.closed.set()
 
 
+def figures() -> Figures:
+    """A sample of a host with control groups of version 1."""
+    return Figures(
+        read_ns=1_700_000_000_123_456_789,
+        cpu=CpuFigures(
+            total=300, kernel=100, user=200, per_cpu=(250, 50), host=4000, online=2, periods=5, throttled_periods=4,
+            throttled=30,
+        ),
+        memory=MemoryFigures(usage=5000, limit=9000, peak=6000, failures=1, details={"cache": 10, "total_inactive_file": 7}),
+        block_bytes=(BlockEntry(8, 0, "Read", 4096),),
+        block_operations=(BlockEntry(8, 0, "Read", 1),),
+        processes=3,
+        processes_limit=100,
+        interfaces={
+            "eth0": InterfaceFigures(
+                rx_bytes=1, rx_packets=2, rx_errors=3, rx_dropped=4, tx_bytes=5, tx_packets=6, tx_errors=7, tx_dropped=8
+            )
+        },
+    )  # fmt: skip
+
+
 class FakeContainers:
     """Containers that do what they are told, and nothing else."""
 
@@ -85,6 +107,7 @@ class FakeContainers:
         self.delay = 0.0
         self.failure: BaseException | None = None
         self.events = events
+        self.figures = figures()
 
     def add(self, container: Container) -> Container:
         """Have this one."""
@@ -185,6 +208,22 @@ class FakeContainers:
         """One process."""
         self.calls.append(("top", self.get(ref).name, arguments))
         return ["PID", "CMD"], [["4711", "sleep 9"]]
+
+    async def stats(self, ref: str, *, pair: bool) -> Stats:
+        """Figures while it runs."""
+        container = self.get(ref)
+        now = self.figures if container.state.alive else None
+        return Stats(id=container.id, name=container.name, now=now, before=now if pair else None)
+
+    def watch_stats(self, ref: str) -> AsyncIterator[Stats]:
+        """Three samples."""
+        id = self.get(ref).id
+
+        async def samples() -> AsyncIterator[Stats]:
+            for _ in range(3):
+                yield await self.stats(id, pair=True)
+
+        return samples()
 
     async def prune(self, filters: Filters) -> PrunedContainers:
         """All that do not run."""

@@ -96,6 +96,7 @@ def more_requests(walk: Walk) -> None:
     walk.ask("POST", "/containers/renamed/start")
     walk.ask("POST", "/containers/renamed/pause")
     walk.ask("GET", "/containers/renamed/top")
+    walk.ask("GET", "/containers/renamed/stats?stream=0&one-shot=1")
     walk.ask("POST", "/containers/renamed/unpause")
     walk.ask("DELETE", "/containers/renamed?force=1")
     walk.ask("POST", "/containers/short/attach?logs=1&stdout=1")

@@ -51,6 +51,40 @@ def port(private: int, public: int = 0, ip: str = "", kind: str = "tcp") -> dict
     return entry
 
 
+def sample(ref: str, **changes: Any) -> dict[str, Any]:
+    """One sample of what a container uses; that of `web` is of control groups of version 2."""
+    before = {"cpu_usage": {"total_usage": 10**9}, "system_cpu_usage": 10**10, "online_cpus": 2}
+    now = {"cpu_usage": {"total_usage": 1_512_345_678}, "system_cpu_usage": 12 * 10**9, "online_cpus": 2}
+    networks = {f"eth{n}": {"rx_bytes": 1234567 * n, "tx_bytes": 999 + n} for n in range(2)}
+    entries = [(8, "Read", 4_261_550), (8, "Write", 4096), (8, "Total", 9), (254, "read", 1_000_000)]
+    found: dict[str, Any] = {
+        "id": ident("1" if ref == "box-1" else "4"),
+        "name": f"/{ref}",
+        "read": "2024-05-01T10:11:12.5Z",
+        "preread": "2024-05-01T10:11:11.5Z",
+        "cpu_stats": now,
+        "precpu_stats": before,
+        "memory_stats": {
+            "usage": 52_000_000,
+            "limit": 25_276_502_016,
+            "stats": {"total_inactive_file": 2_000_000, "inactive_file": 1},
+        },
+        "networks": networks,
+        "blkio_stats": {
+            "io_service_bytes_recursive": [{"major": m, "minor": 0, "op": op, "value": v} for m, op, v in entries]
+        },
+        "pids_stats": {"current": 12},
+    }
+    if ref == "web":
+        found["memory_stats"] = {"usage": 5_000, "limit": 67_108_864, "stats": {"inactive_file": 1_000}}
+        found["blkio_stats"] = {"io_service_bytes_recursive": None}
+        del found["networks"], found["precpu_stats"]["system_cpu_usage"]
+    elif ref != "box-1":
+        found |= {"id": ref, "memory_stats": {}, "pids_stats": {}, "networks": None}
+        found["cpu_stats"] = found["precpu_stats"] = {"cpu_usage": {"total_usage": 0}}
+    return {**found, **changes}
+
+
 CONTAINERS = [
     container("1", Ports=[port(80, 8080, "0.0.0.0"), port(80, 8080, "::"), port(443)], Labels={"b": "2", "a": "1<&>"}),
     container(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.cli.client import Client, Ran
 from tests.cli.fake_daemon import FakeDaemon, Reply, Request, Session, frame
-from tests.cli.fake_data import ago, ident, sha
+from tests.cli.fake_data import ago, ident, sample, sha
 
 pytestmark = pytest.mark.peer
 
@@ -118,6 +118,13 @@ update --restart foo box-1
 attach nosuch
 exec
 exec box-1
+stats --no-stream box-1 web
+stats --no-stream --no-trunc box-1
+stats --no-stream --format json box-1
+stats --no-stream --format 'table {{.Container}}\\t{{.ID}}\\t{{.Name}}\\t{{.CPUPerc}}\\t{{.NetIO}}\\t{{.BlockIO}}' box-1
+stats --no-stream --format '{{.MemUsage}} {{.MemPerc}} {{.PIDs}}' box-1 web
+stats --no-stream nosuch
+stats --foo
 exec nosuch true
 exec box-1 sh -c 'echo $0'
 exec -d box-1 true
@@ -180,6 +187,8 @@ def _more(daemon: FakeDaemon) -> None:
         "/containers/box-1/rename",
         lambda r: Reply(409, {"message": "Conflict."}) if r.query["name"] == "taken" else Reply(204),
     )
+    daemon.on("GET", "/containers/[^/]+/stats", lambda r: Reply(200, sample(r.path.split("/")[2])))
+    daemon.on("GET", "/containers/nosuch/stats", Reply(404, {"message": "No such container: nosuch"}))
     daemon.on("POST", "/containers/box-1/wait", lambda r: iter([b'{"StatusCode":3}\n']))
     daemon.on("DELETE", "/images/busybox", [{"Untagged": "busybox:latest"}, {"Deleted": sha("a")}])
 

@@ -250,6 +250,7 @@ SCENARIOS: dict[str, Scenario] = {
         lambda e: e.containers.update("one", Resources(pids_limit=50)), lambda e: run(e, "one")
     ),
     "container-top": Scenario(lambda e: e.containers.top("one"), lambda e: run(e, "one")),
+    "container-stats": Scenario(lambda e: e.containers.stats("one", pair=True), lambda e: run(e, "one")),
     "container-rename": Scenario(lambda e: e.containers.rename("one", "two"), lambda e: e.containers.create(spec("one"))),
     "container-prune": Scenario(lambda e: e.containers.prune(Filters()), lambda e: e.containers.create(spec("one"))),
     "container-size": Scenario(lambda e: e.containers.size("one"), lambda e: e.containers.create(spec("one"))),

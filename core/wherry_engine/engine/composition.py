@@ -25,6 +25,7 @@ from wherry_engine.engine.container_files import Folders
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_pause import Pauser
 from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.container_stats import Statistics
 from wherry_engine.engine.container_stop import Stopper
 from wherry_engine.engine.container_streams import Streams
 from wherry_engine.engine.container_update import Updater
@@ -168,9 +169,12 @@ def compose(given: Ground) -> Composed:
         book=book, actors=actors, events=events, processes=processes, launcher=launcher,
         endpoints=endpoints, stopper=stopper, cgroup_parent=cgroup_parent,
     )  # fmt: skip
+    statistics = Statistics(
+        book=book, launcher=launcher, cgroup_parent=cgroup_parent, cgroup_version=parts.cgroup_version
+    )
     containers = Containers(
         book=book, creator=creator, runner=runner, stopper=stopper, pauser=pauser, updater=updater,
-        verbs=verbs, streams=streams, launcher=launcher, folders=folders,
+        verbs=verbs, streams=streams, statistics=statistics, launcher=launcher, folders=folders,
     )  # fmt: skip
     memberships = Memberships(
         book=book, journal=journal, actors=actors, networks=networks, endpoints=endpoints,

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from wherry.model.configs import Resources, RestartPolicy
 from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, PrunedContainers
 from wherry.model.logs import LogQuery, Record
+from wherry.model.stats import Stats
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_files import Folders, HostFiles
 from wherry_engine.engine.container_launch import Launcher
 from wherry_engine.engine.container_pause import Pauser
 from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.container_stats import Statistics
 from wherry_engine.engine.container_stop import Stopper
 from wherry_engine.engine.container_streams import Attached, Streams
 from wherry_engine.engine.container_update import Updater
@@ -26,11 +28,11 @@ class Containers:
 
     def __init__(
         self, *, book: Book, creator: Creator, runner: Runner, stopper: Stopper, pauser: Pauser, updater: Updater,
-        verbs: Verbs, streams: Streams, launcher: Launcher, folders: Folders,
+        verbs: Verbs, streams: Streams, statistics: Statistics, launcher: Launcher, folders: Folders,
     ) -> None:  # fmt: skip
         self._book, self._creator, self._runner, self._stopper = book, creator, runner, stopper
         self._pauser, self._updater, self._verbs = pauser, updater, verbs
-        self._streams, self._launcher, self._folders = streams, launcher, folders
+        self._streams, self._statistics, self._launcher, self._folders = streams, statistics, launcher, folders
 
     def list(self) -> Sequence[Container]:
         """All containers, newest first."""
@@ -84,6 +86,14 @@ class Containers:
     async def top(self, ref: str, arguments: str = "") -> tuple[Sequence[str], Sequence[Sequence[str]]]:
         """Its processes, as ps shows them: titles and rows."""
         return await self._verbs.top(ref, arguments)
+
+    async def stats(self, ref: str, *, pair: bool) -> Stats:
+        """What it uses now, with a sample from shortly before if a `pair` is asked for."""
+        return await self._statistics.once(ref, pair=pair)
+
+    def watch_stats(self, ref: str) -> AsyncIterator[Stats]:
+        """What it uses, each second until it is removed."""
+        return self._statistics.watch(ref)
 
     async def prune(self, filters: Filters) -> PrunedContainers:
         """Remove those that do not run and match."""

@@ -181,6 +181,7 @@ ARGUMENTS: dict[str, Sequence[Source]] = {
     "container rm": (CONTAINERS,),
     "container run": (_images, _nothing),
     "container start": (STOPPED,),
+    "container stats": (CONTAINERS,),
     "container stop": (RUNNING,),
     "container top": (RUNNING, _nothing),
     "container unpause": (RUNNING,),

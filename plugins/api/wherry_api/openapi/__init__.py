@@ -31,6 +31,7 @@ SCHEMAS = (
     "configs",
     "host_config",
     "resources",
+    "stats",
     "images",
     "networks",
     "volumes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wherry_api.router import Route
 from wherry_api.routes import (
     container_files,
+    container_stats,
     container_streams,
     container_verbs,
     containers,
@@ -24,6 +25,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *containers.ROUTES,
     *container_streams.ROUTES,
+    *container_stats.ROUTES,
     *execs.ROUTES,
     *container_files.ROUTES,
     *container_verbs.ROUTES,
