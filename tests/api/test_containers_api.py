@@ -167,7 +167,7 @@ def test_actions_pass_their_options_on(serve: Serve) -> None:
         ("GET", '/events?filters={"nope":["a"]}', "invalid filter 'nope'"),
         ("GET", "/networks?filters=7", "invalid filter"),
         ("GET", '/volumes?filters={"dangling":["maybe"]}', "invalid filter 'dangling=[maybe]'"),
-        ("GET", '/images/json?filters={"until":["soon"]}', "invalid filter 'until=[soon]'"),
+        ("GET", '/images/json?filters={"until":["soon"]}', 'failed to parse value as time or duration: "soon"'),
         ("POST", "/images/create", "say fromImage=NAME"),
         ("POST", "/images/create?fromImage=UPPER", "must be lowercase"),
         ("POST", "/images/busybox/tag", "repo, the new name, is required"),

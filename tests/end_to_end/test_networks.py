@@ -184,7 +184,7 @@ def test_what_cannot_be_is_refused_in_dockers_words(docker: Docker) -> None:
         "container sharing network namespace with another container or host cannot be connected to any other network"
     )
     lonely = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
-    outside = "invalid endpoint settings:\nno configured subnet contains IP address 10.9.9.9"
+    outside = "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.9.9.9"
     cases = {
         ("network", "connect", "net", "box"): "endpoint with name box already exists in network net",
         (

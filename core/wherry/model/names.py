@@ -29,6 +29,18 @@ def check_name(kind: str, name: str) -> str:
     return _checked(kind, name, name)
 
 
+def check_volume_name(name: str) -> str:
+    """`name` if it is a valid name for a volume. Raises `Invalid` with Docker's text."""
+    if len(name) == 1:
+        raise Invalid(f"create {name}: volume name is too short, names should be at least two alphanumeric characters")
+    if not NAME.fullmatch(name):
+        raise Invalid(
+            f'create {name}: "{name}" includes invalid characters for a local volume name, only "{NAME.pattern[:-1]}" '
+            "are allowed. If you intended to pass a host directory, use absolute path"
+        )
+    return name
+
+
 def container_name(given: str) -> str:
     """The name of a container without the slash that clients may write before it. Raises `Invalid` as `check_name`."""
     return _checked("container", given.removeprefix("/"), given)

@@ -70,6 +70,7 @@ class IpamPool:
     gateway: str = ""
     ip_range: str = ""
     auxiliary: Mapping[str, str] = attrs.field(factory=dict)
+    chosen: bool = False  # by the engine, as the caller named no subnet
 
 
 @attrs.frozen(kw_only=True)
@@ -103,6 +104,16 @@ class NetworkRecord:
     def name(self) -> str:
         """The network's name."""
         return self.spec.name
+
+    @property
+    def kind(self) -> str:
+        """Its driver's name as clients know it."""
+        return client_name(self.spec.driver)
+
+
+def client_name(driver: str) -> str:
+    """A network driver's name as clients know it: what is none here has always been `null` to them."""
+    return "null" if driver == "none" else driver
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _HOST = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_HOST}(?:\.{_HOST})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_ID = re.compile(r"[0-9a-f]{64}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BAD = "invalid reference format"
 
@@ -63,7 +64,9 @@ def parse_reference(text: str) -> Reference:
         domain = DEFAULT_DOMAIN
         path = path if "/" in path else f"library/{path}"
     if path != path.lower():
-        raise Invalid(f"{_BAD}: repository name ({name}) must be lowercase")
+        raise Invalid(f"{_BAD}: repository name ({path}) must be lowercase")
+    if _ID.fullmatch(text):
+        raise Invalid(f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
     if not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
         raise Invalid(_BAD if not text.strip() else f"{_BAD}: {text!r} is not [HOST/]NAME[:TAG][@DIGEST]")
     if len(path) > 255:

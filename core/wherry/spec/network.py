@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from wherry.errors import Conflict, Invalid, NotFound, Unavailable, Unsupported, WherryError
+from wherry.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Unsupported, WherryError
 from wherry.model.networks import Attachment, Endpoint, EndpointState, Network, PortMapping
 from wherry.spec.base import Context, DriverSpec, hookimpl, spec
 from wherry.toolkit.options import NoOptions, option
 
 __all__ = [
-    "Attachment", "Conflict", "Context", "Endpoint", "EndpointState", "Invalid", "Network", "NetworkDriver", "NoOptions",
-    "NotFound", "PortMapping", "Unavailable", "Unsupported", "WherryError", "hookimpl", "option",
+    "Attachment", "Conflict", "Context", "Endpoint", "EndpointState", "Forbidden", "Invalid", "Network", "NetworkDriver",
+    "NoOptions", "NotFound", "PortMapping", "Unavailable", "Unsupported", "WherryError", "hookimpl", "option",
 ]  # fmt: skip
 
 

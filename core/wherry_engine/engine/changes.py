@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wherry.errors import Invalid
+from wherry.toolkit.units import duration
 
 Run = dict[str, Any]
 
@@ -18,7 +19,7 @@ def apply_changes(run: Run, changes: Sequence[str]) -> Run:
         word, _, rest = change.strip().partition(" ")
         handler = _HANDLERS.get(word.upper())
         if handler is None:
-            raise Invalid(f"{word} is not a valid change command; known are {', '.join(sorted(_HANDLERS))}")
+            raise Invalid(f"{word.lower()} is not a valid change command; known are {', '.join(sorted(_HANDLERS))}")
         try:
             run = handler(dict(run), rest.strip())
         except ValueError as error:
@@ -64,11 +65,32 @@ def _volume(run: Run, rest: str) -> Run:
     return {**run, "Volumes": {**(run.get("Volumes") or {}), **{path: {} for path in paths}}}
 
 
+def _healthcheck(run: Run, rest: str) -> Run:
+    """`NONE`, or options as --interval=30s and then `CMD` with its exec form or shell form."""
+    words, health = rest.split(), dict[str, Any]()
+    while words and words[0].startswith("--"):
+        name, _, value = words.pop(0)[2:].partition("=")
+        if name not in _HEALTH:
+            raise ValueError(f"HEALTHCHECK has no option --{name}; it has --{', --'.join(_HEALTH)}")
+        health[_HEALTH[name]] = int(value) if name == "retries" else int(duration(value) * 1e9)
+    kind = words[0].upper() if words else ""
+    if kind not in ("NONE", "CMD"):
+        raise ValueError("HEALTHCHECK is followed by NONE or CMD")
+    test = rest[rest.upper().index(kind) + len(kind) :].strip()
+    exec_form = ["CMD", *_form(test)] if test.startswith("[") else ["CMD-SHELL", test]
+    return {**run, "Healthcheck": {"Test": exec_form if kind == "CMD" else ["NONE"], **health}}
+
+
+_HEALTH = {
+    "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval",
+    "retries": "Retries",
+}  # fmt: skip
 _HANDLERS: dict[str, Callable[[Run, str], Run]] = {
     "CMD": lambda run, rest: {**run, "Cmd": _form(rest)},
     "ENTRYPOINT": lambda run, rest: {**run, "Entrypoint": _form(rest)},
     "ENV": _env,
     "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
     "LABEL": _label,
     "ONBUILD": lambda run, rest: {**run, "OnBuild": [*(run.get("OnBuild") or ()), rest]},
     "STOPSIGNAL": lambda run, rest: {**run, "StopSignal": rest},

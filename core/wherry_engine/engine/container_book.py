@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import attrs
 
 from wherry.errors import Conflict, Invalid, NotFound
-from wherry.model.containers import Container, ExitResult, State
+from wherry.model.containers import Container, ExitResult, MountPoint, State
 from wherry.model.networks import EndpointRecord
 from wherry_engine.engine.events import Events
 from wherry_engine.state.database import Database
@@ -136,9 +136,13 @@ class Book:
         """A container was connected to a network, or disconnected."""
         self._events.emit("network", action, network_id, {"container": container.id, "name": name, "type": driver})
 
-    def emit_volume(self, action: str, container: Container, name: str, driver: str, **more: str) -> None:
+    def emit_volume(self, container: Container, point: MountPoint, *, mounted: bool) -> None:
         """A volume was mounted for a container, or unmounted."""
-        self._events.emit("volume", action, name, {"container": container.id, "driver": driver, **more})
+        told = {"container": container.id, "driver": point.driver}
+        if mounted:
+            write = "true" if point.writable else "false"
+            told |= {"destination": point.destination, "propagation": point.propagation, "read/write": write}
+        self._events.emit("volume", "mount" if mounted else "unmount", point.name, told)
 
 
 def stopped(container: Container, state: State) -> Container:

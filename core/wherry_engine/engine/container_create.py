@@ -10,7 +10,7 @@ import attrs
 
 from wherry.errors import Conflict, Invalid, NotFound
 from wherry.linux.files import remove_tree
-from wherry.model.configs import Config, HostConfig
+from wherry.model.configs import Config, HostConfig, VolumeOptions
 from wherry.model.containers import Container, ContainerSpec, Created, MountPoint
 from wherry.model.images import Image
 from wherry.model.names import container_name, new_id
@@ -23,6 +23,7 @@ from wherry_engine.engine.container_mounts import mount_points
 from wherry_engine.engine.container_spec import command, random_name, settle
 from wherry_engine.engine.defaults import Defaults
 from wherry_engine.engine.endpoint_checks import check_endpoint
+from wherry_engine.engine.image_platform import Platform
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import find_init, wants_init
 from wherry_engine.engine.networks import Networks
@@ -52,6 +53,12 @@ class Creator:
         if not spec.config.image:
             raise Invalid("no image given: Config.Image names the image of the container")
         image = self._images.get(spec.config.image).image
+        wanted = Platform.from_text(spec.platform)
+        if wanted is not None and not Platform.of(image).matches(wanted):
+            raise NotFound(
+                f"image with reference {spec.config.image} was found but its platform ({Platform.of(image)}) does not match "
+                f"the specified platform ({spec.platform})"
+            )
         id = new_id()
         name = container_name(spec.name) if spec.name else random_name(self._book.names())
         with self._book.creation(id, name, image.id):
@@ -63,9 +70,12 @@ class Creator:
     async def _settle(self, spec: ContainerSpec, image: Image, id: str, name: str) -> tuple[Container, list[str]]:
         config, host = settle(spec, image.config, id, self.defaults, self._parts.cgroup_version)
         if host.network_mode.startswith("container:"):
-            target = self._book.get(host.network_mode.removeprefix("container:"))
+            try:
+                target = self._find(host.network_mode.removeprefix("container:"))
+            except Invalid as error:
+                raise Invalid(f"joining network namespace of container: {error.text}") from error
             host = attrs.evolve(host, network_mode=f"container:{target.id}")
-        points = mount_points(config, host, self._book.get)
+        points = mount_points(config, host, self._find)
         path, args = command(config)
         container = Container(
             id=id,
@@ -87,7 +97,14 @@ class Creator:
         if wants_init(host):
             find_init(self._parts.init_path)
         await self._check_sources(container)
-        return container, warnings(image, spec, host)
+        return container, warnings(host)
+
+    def _find(self, ref: str) -> Container:
+        """Another container. One that is not there is `Invalid`: clients that are told "not found" pull the image."""
+        try:
+            return self._book.get(ref)
+        except NotFound as error:
+            raise Invalid(error.text) from error
 
     async def _with_volumes(self, points: Sequence[MountPoint]) -> list[MountPoint]:
         """Anonymous volumes get their names now, so that the intent can name them."""
@@ -150,9 +167,12 @@ class Creator:
         points = []
         for point in container.mounts:
             if point.type == "volume":
-                labels = {ANONYMOUS: ""} if point.anonymous else {}
+                asked = self._asked(container, point)
                 spec = VolumeSpec(
-                    name=point.name, driver=point.driver, labels=labels, options=self._options(container, point)
+                    name=point.name,
+                    driver=point.driver,
+                    labels={**asked.labels, **({ANONYMOUS: ""} if point.anonymous else {})},
+                    options=asked.driver_options,
                 )
                 record = await self._parts.volumes.create(spec)
                 point = attrs.evolve(point, source=record.mountpoint, driver=record.driver)
@@ -164,11 +184,11 @@ class Creator:
         return container
 
     @staticmethod
-    def _options(container: Container, point: MountPoint) -> Mapping[str, str]:
+    def _asked(container: Container, point: MountPoint) -> VolumeOptions:
         for request in container.host.mounts or ():
             if request.target == point.destination and request.volume_options:
-                return request.volume_options.driver_options
-        return {}
+                return request.volume_options
+        return VolumeOptions()
 
     async def _copy_up(self, container: Container, points: Sequence[MountPoint], rootfs: list[Any]) -> None:
         target = self._parts.folders.rootfs(container.id)
@@ -233,13 +253,9 @@ class Creator:
                 continue  # somebody else uses it by now, so it stays
 
 
-def warnings(image: Image, spec: ContainerSpec, host: HostConfig) -> list[str]:
+def warnings(host: HostConfig) -> list[str]:
     """What the caller should know about what was asked."""
     found = []
     if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
         found.append("Published ports are discarded when using host network mode")
-    if spec.platform and spec.platform.split("/")[-1] not in (image.architecture, image.os):
-        found.append(
-            f"The requested image's platform ({image.os}/{image.architecture}) does not match the requested platform ({spec.platform})"
-        )
     return found

@@ -66,7 +66,7 @@ class Ends:
                 self._restarts.schedule(exit.id, ran, self._runner.start_again)
 
     def _tell(self, container: Container, exit: ProcessExit, seconds: int) -> None:
-        self._runner.emit_networks("disconnect", container)
+        self._runner.emit_places(container, taken=False)
         self._book.emit("die", container, exitCode=str(exit.status), execDuration=str(seconds))
         removed = self._book.table.get(exit.id) is None
         if removed:

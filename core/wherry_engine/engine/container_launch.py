@@ -20,6 +20,7 @@ from wherry.model.networks import EndpointRecord, PortMapping
 from wherry.model.runtimes import Runtime
 from wherry.spec.log import LogDriver
 from wherry.spec.storage import StorageDriver
+from wherry.toolkit.options import describe, unknown_options
 from wherry_engine.engine import links
 from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
 from wherry_engine.engine.container_files import Folders, Surroundings, own_mounts, shared_with, write_files
@@ -219,7 +220,11 @@ class Launcher:
             driver = await self._parts.drivers.get(LogDriver, name)
         except UnknownDriver as error:  # clients compare the text
             raise Invalid(f'error looking up logging plugin {name}: plugin "{name}" not found') from error
-        options = driver.parse("OPTIONS", container.host.log_config.config)
+        given = container.host.log_config.config
+        if unknown := unknown_options(driver.cls.OPTIONS, given):
+            known = ", ".join(sorted(each.key for each in describe(driver.cls.OPTIONS)))
+            raise Invalid(f"unknown log opt '{unknown[0]}' for {name} log driver; known are {known or 'none'}")
+        options = driver.parse("OPTIONS", given)
         info = LogInfo(
             container_id=container.id,
             container_name=container.name,

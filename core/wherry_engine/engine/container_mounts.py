@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HostConfig, MountRequest
 from wherry.model.containers import Container, MountPoint
-from wherry.model.names import check_name
+from wherry.model.names import check_volume_name
 
 _ACCESS = {"ro": False, "rw": True}
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -60,23 +60,27 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
     parts = text.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1]:
         raise Invalid(f"invalid volume specification: '{text}'; write SOURCE:/TARGET or SOURCE:/TARGET:OPTIONS")
-    source, destination = parts[0], clean(parts[1])
-    options = parts[2].split(",") if len(parts) == 3 else []
+    source, options = parts[0], parts[2].split(",") if len(parts) == 3 else []
+    prefix = f"invalid volume specification: '{text}': invalid mount config for type "
     unknown = [o for o in options if o not in _ACCESS and o not in _PROPAGATION and o not in _OTHERS]
     if unknown or len([o for o in options if o in _ACCESS]) > 1 or len([o for o in options if o in _PROPAGATION]) > 1:
-        raise Invalid(f"invalid volume specification: '{text}': invalid mode: {parts[2]}")
+        raise Invalid(f"invalid mode: {parts[2]}")
+    try:
+        destination = clean(parts[1])
+    except Invalid as error:
+        raise Invalid(f'{prefix}"{"bind" if source.startswith("/") else "volume"}": {error.text}') from error
     writable = "ro" not in options
     propagation = next((o for o in options if o in _PROPAGATION), "")
     if source.startswith("/"):
         if "nocopy" in options:
-            raise Invalid(f"invalid volume specification: '{text}': nocopy is for volumes")
+            raise Invalid(f'{prefix}"bind": field VolumeOptions must not be specified')
         return MountPoint(
             type="bind", source=posixpath.normpath(source), destination=destination, writable=writable,
             mode=",".join(options), propagation=propagation or "rprivate",
         )  # fmt: skip
     if propagation:
-        raise Invalid(f"invalid volume specification: '{text}': propagation is for binds")
-    check_name("volume", source)
+        raise Invalid(f'{prefix}"volume": field BindOptions must not be specified')
+    check_volume_name(source)
     return MountPoint(
         type="volume", name=source, destination=destination, driver=driver, writable=writable,
         mode=",".join(options) or "z", no_copy="nocopy" in options,
@@ -94,6 +98,8 @@ def parse_mount(request: MountRequest) -> MountPoint:
         raise Invalid(f"{prefix}: field Target must not be empty")
     writable = not request.read_only
     if request.type == "bind":
+        if not request.source:
+            raise Invalid(f"{prefix}: field Source must not be empty")
         if not request.source.startswith("/"):
             raise Invalid(f"{prefix}: invalid mount path: '{request.source}' mount path must be absolute")
         propagation = request.bind_options.propagation if request.bind_options else ""
@@ -104,7 +110,7 @@ def parse_mount(request: MountRequest) -> MountPoint:
     if request.type == "volume":
         options = request.volume_options
         if request.source:
-            check_name("volume", request.source)
+            check_volume_name(request.source)
         return MountPoint(
             type="volume", name=request.source, destination=destination, writable=writable, mode="z",
             driver=options.driver_name if options else "", anonymous=not request.source,
@@ -114,13 +120,13 @@ def parse_mount(request: MountRequest) -> MountPoint:
         if request.source:
             raise Invalid(f"{prefix}: field Source must not be specified")
         return MountPoint(type="tmpfs", destination=destination, writable=writable)
-    raise Invalid(f"mount type {request.type!r} is unknown; use bind, volume or tmpfs")
+    raise Invalid(f"{prefix}: mount type unknown; use bind, volume or tmpfs")
 
 
 def _inherited(text: str, find: Callable[[str], Container]) -> Sequence[MountPoint]:
     name, _, mode = text.partition(":")
     if mode not in ("", "ro", "rw", "z", "Z"):
-        raise Invalid(f"invalid mode for volumes-from: {mode}")
+        raise Invalid(f"invalid mode: {mode}")
     container = find(name)
     points = [point for point in container.mounts if point.type != "tmpfs"]
     return [

@@ -80,7 +80,7 @@ class Runner:
                 launched = await self._launcher.launch(operation.id, container, planned)
                 running = _running(container, launched, planned)
                 await operation.continue_as("container.launch", self._book.table.put(running))
-                self.emit_networks("connect", running)
+                self.emit_places(running, taken=True)
                 await self._streams.hand_over(container.id)
                 await self._begin(operation, container, running)
         except OSError as error:  # the operating system's word on one of our own steps
@@ -97,7 +97,7 @@ class Runner:
         except WherryError as error:
             await self._launcher.teardown(running, running.networks)
             await operation.commit(self._book.table.put(stopped(running, before.state)))
-            self.emit_networks("disconnect", running)
+            self.emit_places(running, taken=False)
             raise start_error(running, error) from error
         await operation.commit(sync=False)
 
@@ -133,12 +133,15 @@ class Runner:
             log.info("container %s was started before: %s", id, error)
         return ()
 
-    def emit_networks(self, action: str, container: Container) -> None:
-        """Say that the container was connected to its networks, or disconnected."""
+    def emit_places(self, container: Container, *, taken: bool) -> None:
+        """Say that the container took its places in networks and its volumes, or left them."""
         for name, record in container.networks.items():
             network = self._networks.table.get(record.network_id)
-            driver = network.spec.driver if network else name
-            self._book.emit_network(action, container, name, record.network_id, driver)
+            driver = network.kind if network else name
+            self._book.emit_network("connect" if taken else "disconnect", container, name, record.network_id, driver)
+        for point in container.mounts:
+            if point.type == "volume":
+                self._book.emit_volume(container, point, mounted=taken)
 
 
 def _running(container: Container, launched: Launched, planned: Mapping[str, EndpointRecord]) -> Container:

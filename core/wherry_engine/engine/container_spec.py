@@ -16,6 +16,7 @@ from wherry_engine.engine.bundle import check
 from wherry_engine.engine.defaults import Defaults, with_defaults
 from wherry_engine.engine.limits import memory_swap
 from wherry_engine.engine.ports import check_bindings
+from wherry_engine.engine.signals import parse_signal
 
 _ADJECTIVES = [
     "amber",
@@ -165,6 +166,7 @@ def settle(
         raise Invalid("no command specified")
     host = with_defaults(spec.host, defaults)
     faults = check(config, host) + check_bindings(config, host) + _faults(config, host)
+    faults += _shared_network_faults(spec.config, host) if host.network_mode.startswith("container:") else []
     faults += [*container_files.faults(config, host), *resolv_conf.faults(host)]
     if faults:
         raise Invalid("; ".join(faults))
@@ -187,6 +189,7 @@ def _settle_limits(given: Resources, cgroup_version: int) -> Resources:
         memory_swap=memory_swap(given),
         # There is no such switch in version 2.
         oom_kill_disable=bool(given.oom_kill_disable) if cgroup_version == 1 else None,
+        memory_swappiness=None if given.memory_swappiness == -1 else given.memory_swappiness,
         pids_limit=given.pids_limit if given.pids_limit and given.pids_limit > 0 else None,
     )
 
@@ -201,7 +204,38 @@ def _faults(config: Config, host: HostConfig) -> list[str]:
     faults += [f"invalid environment variable: {entry}" for entry in config.env if not entry.partition("=")[0]]
     if host.network_mode == "host" and config.mac_address:
         faults.append("conflicting options: mac-address and the network mode")
-    return faults
+    if host.isolation not in ("", "default"):
+        faults.append(f"invalid isolation {host.isolation!r}: Linux has 'default' only")
+    if host.storage_opt:
+        faults.append("--storage-opt is supported only for storage drivers with quotas, and this one has none")
+    try:
+        parse_signal(config.stop_signal or "TERM")
+    except Invalid:
+        faults.append(f"invalid signal: {config.stop_signal}")
+    return faults + (_health_faults(config.healthcheck) if config.healthcheck else [])
+
+
+def _shared_network_faults(given: Config, host: HostConfig) -> list[str]:
+    """What cannot be said of a container in another one's network, in Docker's words."""
+    conflicts = {
+        "hostname and the network mode": given.hostname,
+        "container type network can't be used with links. This would result in undefined behavior": host.links,
+        "dns and the network mode": host.dns,
+        "custom host-to-IP mapping and the network mode": host.extra_hosts,
+        "mac-address and the network mode": given.mac_address,
+        "port publishing and the container type network mode": host.port_bindings or host.publish_all_ports,
+        "port exposing and the container type network mode": given.exposed_ports,
+    }
+    return [f"conflicting options: {text}" for text, said in conflicts.items() if said][:1]
+
+
+def _health_faults(health: HealthConfig) -> list[str]:
+    named = {
+        "Interval": health.interval, "Timeout": health.timeout, "StartPeriod": health.start_period,
+        "StartInterval": health.start_interval,
+    }  # fmt: skip
+    faults = [f"{name} in Healthcheck cannot be less than 1ms" for name, ns in named.items() if ns and ns < 1_000_000]
+    return faults + (["Retries in Healthcheck cannot be negative"] if health.retries < 0 else [])
 
 
 def policy_faults(policy: RestartPolicy) -> list[str]:

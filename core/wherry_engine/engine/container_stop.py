@@ -8,7 +8,7 @@ import signal
 
 import attrs
 
-from wherry.errors import Conflict, Failed, Invalid, NotFound, NotModified, WherryError
+from wherry.errors import Conflict, Failed, NotFound, NotModified, WherryError
 from wherry.model.containers import Container, ExitResult
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
@@ -18,22 +18,12 @@ from wherry_engine.engine.container_run import Runner
 from wherry_engine.engine.container_streams import Streams
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.restarts import Restarts
+from wherry_engine.engine.signals import parse_signal
 
 KILL_DEADLINE = 10.0  # s that the kernel gets to end a killed process
 DEFAULT_GRACE = 10
 
 log = logging.getLogger(__name__)
-
-
-def parse_signal(text: str) -> signal.Signals:
-    """`TERM`, `SIGTERM` or `15`. Raises `Invalid`."""
-    try:
-        if text.isdecimal():
-            return signal.Signals(int(text))
-        name = text.upper().removeprefix("SIG")
-        return signal.Signals[f"SIG{name}"]
-    except (KeyError, ValueError) as error:
-        raise Invalid(f"Invalid signal: {text}") from error
 
 
 class Stopper:

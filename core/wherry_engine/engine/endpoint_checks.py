@@ -24,11 +24,15 @@ def check_endpoint(network: NetworkRecord, spec: EndpointSpec, own_aliases: Iter
         try:
             address = ip_address(given)
         except ValueError:
-            faults.append(f"invalid IP address: {given}")
+            faults.append(f"invalid IP{'v6' if given == spec.ipv6_address else 'v4'} address: {given}")
             continue
-        subnets = [ip_network(pool.subnet) for pool in network.spec.pools]
-        if not network.predefined and not any(address in subnet for subnet in subnets):
-            faults.append(f"no configured subnet contains IP address {given}")
+        subnets = [ip_network(pool.subnet) for pool in network.spec.pools if not pool.chosen]
+        if not subnets and not network.predefined:
+            faults.append(
+                "user specified IP address is supported only when connecting to networks with user configured subnets"
+            )
+        elif not network.predefined and not any(address in subnet for subnet in subnets):
+            faults.append(f"no configured subnet or ip-range contain the IP address {given}")
     if spec.mac_address and not _MAC.fullmatch(spec.mac_address):
         faults.append(f"invalid MAC address {spec.mac_address}")
     if faults:

@@ -229,7 +229,7 @@ class Endpoints:
 
         try:
             ports = await self._chooser.reserve(requests, reserve)
-        except Conflict as error:
+        except (Conflict, Failed) as error:
             raise Failed(
                 f"{PREFIX}driver failed programming external connectivity on endpoint {container.name} ({endpoint.id}): "
                 f"{error.text}"

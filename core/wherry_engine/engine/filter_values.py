@@ -64,7 +64,9 @@ def moment(key: str, text: str, now_ns: int) -> int:
     try:
         return date(text)
     except ValueError as error:
-        raise wrong(key, [text]) from error
+        raise Invalid(
+            f'failed to parse value as time or duration: "{text}"; {key} is a duration as 10m, a date, or seconds since 1970'
+        ) from error
 
 
 def date(text: str) -> int:

@@ -314,7 +314,7 @@ def select_networks(
     return [
         each
         for each in networks
-        if filters.exact("driver", each.spec.driver)
+        if filters.exact("driver", each.kind)
         and filters.exact("scope", "local")
         and filters.exact("type", "builtin" if each.predefined or each.name in PREDEFINED else "custom")
         and filters.pattern("name", each.name)

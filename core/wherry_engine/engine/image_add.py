@@ -77,7 +77,7 @@ class Importer:
                 await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
                 await operation.commit(*changes)
         for each in wanted:
-            self._book.emit("load", each.image.id)
+            self._book.emit("load", each.image.id, each.image.id)
         return lines
 
     def _read(self, path: Path, platform: Platform | None) -> Sequence[ArchivedImage]:
@@ -126,7 +126,7 @@ class Importer:
                 image, rows = await self._add(image, blob, (source.source,), lambda _: None)
                 await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
                 await operation.commit(*rows, *(self._book.point(reference, image) if reference else ()))
-        self._book.emit("import", image.id, reference)
+        self._book.emit("import", image.id, image.id)
         return image.id
 
     async def config(self, image: Image) -> Mapping[str, Any]:

@@ -112,4 +112,6 @@ def named(repository: str, tag: str) -> str:
     parsed = parse_reference(repository)
     if parsed.digest:
         raise Invalid("refusing to create a tag with a digest reference")
+    if parsed.repository == "sha256":
+        raise Invalid("refusing to create an ambiguous tag using digest algorithm as name")
     return parse_reference(f"{parsed.repository}:{tag}").tagged if tag else parsed.tagged

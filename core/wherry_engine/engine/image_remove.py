@@ -43,14 +43,16 @@ class Remover:
                 "repositories"
             )
         if self._book.children(record.id):
+            if by_name and not force and (conflict := self._in_use(record, ref, force)):
+                raise conflict
             if by_name:
                 return await self._untag(record, record.tags)
             raise Conflict(
                 f"conflict: unable to delete {short_id(record.id)} (cannot be forced) - image has dependent child images"
             )
         if conflict := self._in_use(record, ref if by_name else "", force):
-            if by_name and force:
-                return await self._untag(record, record.tags)
+            if force and record.tags and (by_name or not any(runs for _, runs in self._book.users(record.id))):
+                return await self._untag(record, record.tags)  # it goes when its containers have gone
             raise conflict
         removal = await self._delete(record)
         return await self._with_parents(removal, record.image.parent) if parents else removal

@@ -80,7 +80,7 @@ class Saver:
         finally:  # whoever removed an image meanwhile left the layers that were being read
             await self._layers.collect(chain, self._book.used_layers)
         for each in images:
-            self._book.emit("save", each.image.id)
+            self._book.emit("save", each.image.id, each.image.id)
 
     def _content(self, layer: Layer) -> AsyncGenerator[bytes, None]:
         return self._tars.stream(layer)

@@ -10,6 +10,7 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 from wherry.linux import cgroups
+from wherry.model.networks import client_name
 from wherry.model.system import (
     AddressPool,
     Component,
@@ -110,7 +111,8 @@ def _plugins() -> PluginNames:
         if spec is not None and entry.driver_group == group_of(spec.FAMILY, spec.MAJOR):
             names.setdefault(entry.family, set()).add(entry.name)
     of = {family: tuple(sorted(names.get(family, ()))) for family in ("storage", "network", "volume", "log")}
-    return PluginNames(storage=of["storage"], network=of["network"], volume=of["volume"], log=of["log"])
+    network = tuple(sorted(map(client_name, of["network"])))
+    return PluginNames(storage=of["storage"], network=network, volume=of["volume"], log=of["log"])
 
 
 def _limits() -> Limits:

@@ -125,7 +125,7 @@ class Memberships:
         return (self._book.table.put(attrs.evolve(left, ports=ports)),)
 
     def _emit(self, action: str, member: Container, network: NetworkRecord) -> None:
-        self._book.emit_network(action, member, network.name, network.id, network.spec.driver)
+        self._book.emit_network(action, member, network.name, network.id, network.kind)
 
 
 def _attached(member: Container) -> bool:

@@ -22,6 +22,7 @@ from wherry.model.networks import (
     Network,
     NetworkRecord,
     NetworkSpec,
+    client_name,
 )
 from wherry.spec.network import NetworkDriver
 from wherry.toolkit.options import unknown_options
@@ -42,8 +43,13 @@ from wherry_engine.state.table import Table
 from wherry_engine.work import Pool
 
 NETWORK_NAME = re.compile(r"(?=.*\S)[^/\x00-\x1f\x7f]+")  # nothing on the host is named after it
-SINGLE = ("host", "none")  # drivers of which the predefined network is the only one there can be
+SINGLE = ("host", "none", "null")  # drivers of which the predefined network is the only one there can be
 PREDEFINED = ("bridge", "host", "none")
+RESERVED = (*PREDEFINED, "default")  # the names that nobody can give
+NO_MANAGER = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and '
+    "try again."
+)
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +122,7 @@ class Networks:
 
     async def create(self, spec: NetworkSpec) -> tuple[str, str]:
         """Make a network; returns its id and a warning ("" if none)."""
-        if spec.name in PREDEFINED:
+        if spec.name in RESERVED:
             raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
         _check(spec)
         spec = attrs.evolve(spec, options={**self._options.get(spec.driver, {}), **spec.options})
@@ -144,6 +150,8 @@ class Networks:
         try:
             return await self._drivers.get(NetworkDriver, name)
         except UnknownDriver as error:
+            if name == "overlay":
+                raise Forbidden(NO_MANAGER) from error
             raise NotFound(f'plugin "{name}" not found: {error.text}') from error
 
     async def _complete(self, record: NetworkRecord, driver: Driver[NetworkDriver]) -> NetworkRecord:
@@ -155,7 +163,8 @@ class Networks:
         for pool in record.spec.pools or (IpamPool(subnet=""),):
             if not pool.subnet:
                 routes = await self._pool.run("network.routes", live_routes)
-                pool = attrs.evolve(pool, subnet=ipam.choose_pool(used, routes, self._address_pools))
+                subnet = ipam.choose_pool(used, routes, self._address_pools)
+                pool = attrs.evolve(pool, subnet=subnet, chosen=True)
             elif ":" in pool.subnet:
                 raise Invalid(f"subnet {pool.subnet} is IPv6; this version makes IPv4 networks only")
             pools.append(ipam.complete_pool(pool))
@@ -210,7 +219,7 @@ class Networks:
         await self._drivers.call("network.delete", driver, lambda hook: hook.delete_network(network=network))
 
     def _emit(self, action: str, record: NetworkRecord, **more: str) -> None:
-        self._events.emit("network", action, record.id, {"name": record.name, "type": record.spec.driver, **more})
+        self._events.emit("network", action, record.id, {"name": record.name, "type": record.kind, **more})
 
     # --- the engine's start and end ---
 
@@ -306,9 +315,11 @@ def _check(spec: NetworkSpec) -> None:
     if not NETWORK_NAME.fullmatch(spec.name):
         raise Invalid(f"invalid network name {spec.name!r}: it must not be blank, nor hold / or control characters")
     if spec.driver in SINGLE:
-        raise Forbidden(f'only one instance of "{spec.driver}" network is allowed')
+        raise Forbidden(f'only one instance of "{client_name(spec.driver)}" network is allowed')
+    if spec.ipam_driver == "null":
+        raise Invalid("ipv4 pool is empty: an IPAM driver `null` hands out no addresses")
     if spec.ipam_driver not in ("", "default"):
-        raise Invalid(f"unknown IPAM driver {spec.ipam_driver}; the engine has `default`")
+        raise Invalid(f'plugin "{spec.ipam_driver}" not found: the engine has the IPAM driver `default`')
     if spec.enable_ipv6:
         raise Invalid("this version makes IPv4 networks only: leave out --ipv6")
     if spec.ingress:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry.errors import Conflict, NotFound, WherryError
-from wherry.model.names import check_name, new_id
+from wherry.errors import Conflict, Invalid, NotFound, WherryError
+from wherry.model.names import check_volume_name, new_id
 from wherry.model.usage import UNKNOWN
 from wherry.model.volumes import ANONYMOUS, VolumeRecord, VolumeSpec
 from wherry.spec.volume import VolumeDriver
+from wherry.toolkit.options import describe, unknown_options
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.events import Events
@@ -20,6 +21,7 @@ from wherry_engine.engine.filters import Filters
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.rootfs import unmount_all
 from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver
 from wherry_engine.state.codec import from_data, to_data
 from wherry_engine.state.database import Change, Database
@@ -60,21 +62,28 @@ class Volumes:
 
     async def create(self, spec: VolumeSpec) -> VolumeRecord:
         """Make a volume, or return the one of that name if it has the same driver and options."""
-        name = check_name("volume", spec.name) if spec.name else new_id()
+        name = check_volume_name(spec.name) if spec.name else new_id()
         async with self._actors.turn(f"volume/{name}", "creating the volume"):
             found = self.table.get(name)
             if found is not None:
                 if spec.driver and found.driver != spec.driver:
+                    await self._driver(spec.driver)  # that there is none is said first
                     raise Conflict(
                         f"a volume named {name} already exists, made by the driver {found.driver}: remove it first"
                     )
                 if spec.options and dict(spec.options) != dict(found.options):
                     raise Conflict(f"a volume named {name} already exists with other options: remove it first")
                 return found
-            return await self._create(name, spec)
+            try:
+                return await self._create(name, spec)
+            except WherryError as error:
+                raise type(error)(f"create {name}: {error.text}") from error
 
     async def _create(self, name: str, spec: VolumeSpec) -> VolumeRecord:
         driver = await self._driver(spec.driver or "local")
+        if unknown := unknown_options(driver.cls.OPTIONS, spec.options):
+            known = ", ".join(sorted(each.key for each in describe(driver.cls.OPTIONS)))
+            raise Invalid(f'invalid option: "{unknown[0]}"; known are {known or "none"}')
         options = driver.parse("OPTIONS", spec.options)
         async with self._journal.operation("volume.create", name, driver=driver.name) as operation:
             shows = await self._drivers.call(
@@ -96,8 +105,8 @@ class Volumes:
     async def _driver(self, name: str) -> Driver[VolumeDriver]:
         try:
             return await self._drivers.get(VolumeDriver, name)
-        except NotFound as error:
-            raise NotFound(f"could not find the volume driver {name}: {error.text}") from error
+        except UnknownDriver as error:
+            raise NotFound(f'error looking up volume plugin {name}: plugin "{name}" not found: {error.text}') from error
 
     async def _undo_create(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
         if self.table.get(name) is None:

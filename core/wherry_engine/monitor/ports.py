@@ -32,7 +32,7 @@ class Reservations:
         try:
             for row in rows:
                 if row not in mine and row not in made:
-                    made[row] = self._bind(row)
+                    made[row] = self._bind(row, made)
         except BaseException:
             for fd in made.values():
                 os.close(fd)
@@ -48,12 +48,12 @@ class Reservations:
             names = [row for row, _ in batch]
             self._link.tell("ports", done if last else None, [fd for _, fd in batch], owner=owner, rows=names)
 
-    def _bind(self, row: PortRow) -> int:
+    def _bind(self, row: PortRow, made: Iterable[PortRow]) -> int:
         try:
             return _bind(row)
         except Conflict as error:
             protocol, address, port, _ = row
-            held = (other for rows in self._ports.values() for other in rows)
+            held = (*made, *(other for rows in self._ports.values() for other in rows))
             if any(p == protocol and n == port and (a == address or ANYWHERE in (a, address)) for p, a, n, _ in held):
                 raise Conflict(f"Bind for {address or ANYWHERE}:{port} failed: port is already allocated") from error
             raise

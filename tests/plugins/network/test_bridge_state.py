@@ -11,7 +11,7 @@ import attrs
 import pytest
 from tests.plugins.network.world import World
 
-from wherry.errors import Conflict, Failed, Unsupported
+from wherry.errors import Conflict, Failed, Forbidden, Unsupported
 from wherry.linux import netlink
 from wherry.linux.namespaces import set_sysctl
 from wherry.spec.network import EndpointState, PortMapping
@@ -171,7 +171,7 @@ def test_a_bridge_has_the_name_asked_for(world: World) -> None:
 def test_a_bridge_of_another_network_or_engine_is_refused(world: World) -> None:
     driver, network = world.driver(), world.network(name="mine0")
     driver.create_network(network)
-    with pytest.raises(Conflict, match=f"it belongs to wherry:one:net:{network.id}"):
+    with pytest.raises(Forbidden, match=f"conflicts with network {network.id} .mine0.: networks have same bridge name"):
         driver.create_network(world.network("10.91.2.0/24", name="mine0"))
     with pytest.raises(Conflict, match="it belongs to wherry:one"):
         world.driver("two").create_network(world.network("10.91.2.0/24", name="mine0"))

@@ -159,7 +159,8 @@ def test_mounts_of_options_really_mount(volumes: Driver[VolumeDriver], root: Pat
         ({"o": "bind"}, 'missing required option: "device"'),
         ({"type": "none", "device": "relative", "o": "bind"}, "absolute path"),
         ({"type": "none", "device": "/x"}, "needs bind"),
-        ({"size": "1g"}, "unknown option 'size'"),
+        ({"size": "1g"}, "no quota support"),
+        ({"colour": "red"}, "unknown option 'colour'"),
     ],
 )
 def test_wrong_options_are_refused_at_create(volumes: Driver[VolumeDriver], given: dict[str, str], fault: str) -> None:
@@ -177,4 +178,4 @@ def test_names_that_are_no_file_names_are_refused(volumes: Driver[VolumeDriver],
 def test_the_options_are_described_for_people() -> None:
     from wherry_volume.local.driver import Options
 
-    assert [info.key for info in describe(Options)] == ["type", "o", "device"]
+    assert [info.key for info in describe(Options)] == ["type", "o", "size", "device"]

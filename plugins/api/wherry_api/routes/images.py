@@ -41,7 +41,7 @@ async def create(call: Call) -> web.StreamResponse:
         raise Unsupported("importing from a URL is not supported: send the archive as the body, with fromSrc=-")
     repository, tag = _name(call.text("repo"), call.text("tag"))
     id = await call.engine.images.import_(
-        call.stream(), repository=repository, tag=tag, changes=call.texts("changes"), message=call.text("message"),
+        call.stream(), repository=repository, tag=tag, changes=call.texts("changes"), message=call.text("message") or f"Imported from {source}",
         platform=call.text("platform"),
     )  # fmt: skip
     response = await call.begin("application/json")

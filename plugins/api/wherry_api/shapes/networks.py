@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wherry.errors import Unsupported
+from wherry.errors import Forbidden, Unsupported
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointRecord, IpamPool, NetworkRecord, NetworkSpec
 from wherry_api.shapes.read import Fields
@@ -23,7 +23,7 @@ def network_json(record: NetworkRecord, users: Users) -> Json:
         "Id": record.id,
         "Created": time_text(record.created_ns),
         "Scope": "local",
-        "Driver": spec.driver,
+        "Driver": record.kind,
         "EnableIPv4": spec.enable_ipv4,
         "EnableIPv6": spec.enable_ipv6,
         "IPAM": {
@@ -99,5 +99,5 @@ def read_network(body: Fields) -> NetworkSpec:
     if config_only:
         raise Unsupported("networks that only hold a configuration for others are not supported")
     if scope not in ("", "local"):
-        raise Unsupported(f"networks of scope {scope!r} need a swarm, and this node is not part of one")
+        raise Forbidden(f"cannot create a {scope} scoped network when swarm is not active")
     return spec

@@ -13,6 +13,7 @@ from wherry.spec.network import (
     Context,
     Endpoint,
     EndpointState,
+    Forbidden,
     Network,
     NetworkDriver,
     PortMapping,
@@ -56,6 +57,8 @@ class Driver(NetworkDriver):
         options = _options(network)
         if any(":" in subnet for subnet in network.subnets):
             raise Unsupported(f"network {network.name}: bridge networks have no IPv6 subnets yet")
+        if len({":" in subnet for subnet in network.subnets}) < len(network.subnets):
+            raise Forbidden("bridge driver doesn't support multiple subnets")
         with _explained(f"network {network.name} cannot be made"):
             self._links.find_bridge(network, options)
             # Rules first: no packet may pass a bridge that they do not know.

@@ -13,7 +13,7 @@ from pathlib import Path
 from wherry.errors import Conflict
 from wherry.linux import netlink
 from wherry.linux.namespaces import in_netns, set_sysctl
-from wherry.spec.network import Endpoint, Network
+from wherry.spec.network import Endpoint, Forbidden, Network
 from wherry_network.bridge.options import BridgeOptions
 
 
@@ -57,7 +57,13 @@ class Links:
                 f"network {network.name} cannot have the bridge {name}: there is another interface of that name"
             )
         if link.alias.startswith("wherry:") and link.alias != self._alias(network):
-            raise Conflict(f"network {network.name} cannot have the bridge {name}: it belongs to {link.alias}")
+            if not link.alias.startswith(self._mark):
+                raise Conflict(f"network {network.name} cannot have the bridge {name}: it belongs to {link.alias}")
+            other = link.alias.rpartition(":")[2]
+            raise Forbidden(
+                f"cannot create network {network.id} ({name}): conflicts with network {other} ({name}): networks have same "
+                "bridge name"
+            )
         return link
 
     def delete_bridge(self, network: Network, options: BridgeOptions) -> None:

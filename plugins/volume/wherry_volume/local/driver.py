@@ -25,6 +25,7 @@ class Options:
         "type", str, default="", help="file system type, such as nfs, cifs, tmpfs, ext4; none for a bind"
     )
     o: str = option("o", str, default="", help="mount options, separated by commas; for a bind: bind or rbind, ro")
+    size: str = option("size", str, default="", help="not accepted: the folders of this driver have no quotas")
     device: str = option("device", str, default="", help="what to mount: a path, HOST:/PATH, //HOST/SHARE, tmpfs")
 
 
@@ -100,6 +101,8 @@ class Driver(VolumeDriver):
 def _mount(options: Options) -> Mount | None:
     """What the options say to mount; None without options. Raises `Invalid`, in Docker's words."""
     given = {key: value for key, value in attrs.asdict(options).items() if value}
+    if options.size:
+        raise Invalid("quota size requested but no quota support")
     if not given:
         return None
     for key in ("device", "type"):
