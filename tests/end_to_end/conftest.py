@@ -86,6 +86,19 @@ def docker(host_ledger: HostLedger) -> Iterator[list[str]]:
             engine.discard()
 
 
+@pytest.fixture
+def shared(engines: Callable[[str], Places]) -> Iterator[Client]:
+    """Docker's client of the module's engine, which has busybox; what a test makes is gone afterwards."""
+    made = Client("docker", engines("overlay2").host)
+    if not made.text("images", "-q", "busybox"):
+        made.run("load", "-qi", str(images.busybox()))
+    yield made
+    if containers := made.text("ps", "-aq").split():
+        made.run("rm", "-fv", *containers)
+    made.run("network", "prune", "-f")
+    made.run("volume", "prune", "-af")
+
+
 def archive(name: str) -> Path:
     """One of the images that the project builds from Debian's packages."""
     script = [str(ROOT / ".venv/bin/python"), str(ROOT / "scripts/images.py"), name]

@@ -43,7 +43,7 @@ from wherry_engine.state.table import Table
 from wherry_engine.work import Pool
 
 NETWORK_NAME = re.compile(r"(?=.*\S)[^/\x00-\x1f\x7f]+")  # nothing on the host is named after it
-SINGLE = ("host", "none", "null")  # drivers of which the predefined network is the only one there can be
+SINGLE = ("host", "none")  # drivers of which the predefined network is the only one there can be
 PREDEFINED = ("bridge", "host", "none")
 RESERVED = (*PREDEFINED, "default")  # the names that nobody can give
 NO_MANAGER = (
@@ -314,7 +314,7 @@ def _states_in(networks: Sequence[Network], endpoints: Sequence[tuple[str, Endpo
 def _check(spec: NetworkSpec) -> None:
     if not NETWORK_NAME.fullmatch(spec.name):
         raise Invalid(f"invalid network name {spec.name!r}: it must not be blank, nor hold / or control characters")
-    if spec.driver in SINGLE:
+    if spec.driver in (*SINGLE, "null"):
         raise Forbidden(f'only one instance of "{client_name(spec.driver)}" network is allowed')
     if spec.ipam_driver == "null":
         raise Invalid("ipv4 pool is empty: an IPAM driver `null` hands out no addresses")
