@@ -94,11 +94,17 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         prefix: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
+        *,
+        audited: bool = True,
     ) -> None:
-        """Start it, behind `prefix` (nsenter or the like) and with more `arguments`, and wait until it answers."""
+        """Start it, behind `prefix` (nsenter or the like) and with more `arguments`, and wait until it answers.
+
+        If `audited`, it reports side effects outside a step, at the price of a call for each of Python's audit events.
+        """
         where.audit.touch()
         self.places = where
         self._arguments = arguments
+        audit = {"WHERRY_STEP_AUDIT": str(where.audit)} if audited else {}
         begun = time.monotonic()
         with where.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -106,7 +112,7 @@ class Engine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "WHERRY_STEP_AUDIT": str(where.audit), **(environment or {})},
+                env={**os.environ, **audit, **(environment or {})},
             )
         try:
             wait_for(where.socket, self._process)

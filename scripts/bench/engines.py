@@ -78,9 +78,9 @@ def pss(pid: int) -> float:
 
 @contextlib.contextmanager
 def wherry() -> Iterator[Subject]:
-    """Ours."""
+    """Ours, as it is shipped: without the tests' audit."""
     with workplace() as where:
-        engine = Engine(where)
+        engine = Engine(where, audited=False)
         try:
             yield Subject("wherry", where.host, lambda program: program.startswith("python"))
             engine.stop()
