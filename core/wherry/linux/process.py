@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
 MS_REC, MS_SLAVE = 0x4000, 0x80000
 MNT_DETACH = 2
+_M_ARENA_MAX = -8
 SPLICE_F_NONBLOCK = 2
 PIDFD_GET_INFO, PIDFD_INFO_EXIT = 0xC040FF0B, 1 << 3
 
@@ -161,6 +162,14 @@ def without_mount(target: str, home: int) -> Iterator[None]:
         yield
     finally:
         call("setns", home, CLONE_NEWNS)
+
+
+def share_one_heap() -> None:
+    """Give all threads started from now on the C library's first heap, where each else gets one of its own: mallopt(3).
+
+    Our threads run one at a time anyway, and what stays behind in fifty heaps is 4 MiB after a few hundred containers.
+    """
+    call("mallopt", _M_ARENA_MAX, 1)
 
 
 def cgroup_touch() -> Callable[[], None]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wherry.errors import Conflict, WherryError
 from wherry.linux import steps
+from wherry.linux.process import share_one_heap
 from wherry_engine.daemon.config import Config
 from wherry_engine.daemon.config_flags import parser
 from wherry_engine.daemon.config_load import configuration
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_to_stderr(config)
         _audit()
         _take_descriptors()
+        share_one_heap()
         with ExitStack() as stack:
             _claim(config, stack)
             asyncio.run(_run(config, arguments))
