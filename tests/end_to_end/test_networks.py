@@ -303,7 +303,11 @@ def test_ports_are_published_as_asked_and_taken_ones_refused(docker: Docker) -> 
                 f"failed to set up container networking: driver failed programming external connectivity on endpoint of-{port} ("
             )
             assert text.endswith(words)
-            assert docker("inspect", f"of-{port}", "-f", "{{.State.Status}}") == "created"
+            assert docker("inspect", f"of-{port}", "-f", "{{.State.Status}} {{.State.ExitCode}}") == "created 128"
+            assert docker("inspect", f"of-{port}", "-f", "{{.State.Error}}") == text
+    docker("start", "of-18090")  # the port is free again
+    assert soon(lambda: served(18090))
+    assert docker("inspect", "of-18090", "-f", "{{.State.Status}} {{.State.ExitCode}}{{.State.Error}}") == "running 0"
     with pytest.raises(OSError, match="in use"), socket.socket() as rival:
         rival.bind(("0.0.0.0", 18080))
 

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import termios
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 _names = itertools.count()
 
@@ -55,6 +55,43 @@ class Console:
             os.unlink(self.path)
         os.close(self._folder)
         self._folder = -1
+
+
+class Stdio:
+    """The standard streams of a process that a runtime is to make: our ends, its own, and the console socket if it has one."""
+
+    def __init__(self) -> None:
+        self.ours: dict[str, int] = {}  # by name: stdin, stdout, stderr, tty and what belongs to it
+        self.theirs: list[int] = []  # 0, 1 and 2 of the process
+        self._console: Console | None = None
+
+    def _removing(self) -> AbstractContextManager[None]:
+        """The step in which the console socket is removed."""
+        raise NotImplementedError
+
+    @property
+    def console_path(self) -> str:
+        """Where the runtime is to send the terminal, "" if there is to be none."""
+        return "" if self._console is None else self._console.path
+
+    def _close_theirs(self) -> None:
+        for fd in self.theirs:
+            os.close(fd)
+        self.theirs = []
+
+    def _close_console(self) -> None:
+        if self._console is not None:
+            with self._removing():
+                self._console.close()
+            self._console = None
+
+    def abandon(self) -> None:
+        """Close everything: there will be no process, or nobody who listens."""
+        self._close_theirs()
+        for fd in self.ours.values():
+            os.close(fd)
+        self.ours = {}
+        self._close_console()
 
 
 def resize(tty: int, height: int, width: int) -> None:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from wherry.errors import Failed
-from wherry.linux.consoles import Console, resize
+from wherry.linux.consoles import Console, Stdio, resize
 from wherry.linux.steps import step
 from wherry.model.execs import ExecSpec
 
 
-class ExecStdio:
+class ExecStdio(Stdio):
     """Pipes for what is attached and /dev/null for the rest, or a terminal that the runtime makes."""
 
     def __init__(self, folder: Path, spec: ExecSpec) -> None:
         """`folder` is for the console socket, for as long as the start takes. Raises OSError."""
-        self.ours: dict[str, int] = {}  # by name: stdin, stdout, stderr or tty
-        self.theirs: list[int] = []  # 0, 1 and 2 of the process
+        super().__init__()
         self._spec = spec
-        self._console: Console | None = None
         try:
             if spec.tty:
                 with step("exec.console"):
@@ -46,10 +44,8 @@ class ExecStdio:
             self.ours[name], theirs = (write, read) if name == "stdin" else (read, write)
             self.theirs.append(theirs)
 
-    @property
-    def console(self) -> str:
-        """Where the runtime is to send the terminal, "" if there is to be none."""
-        return "" if self._console is None else self._console.path
+    def _removing(self) -> AbstractContextManager[None]:
+        return step("exec.console.remove")
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
@@ -83,22 +79,3 @@ class ExecStdio:
             self._close_console()
         ours, self.ours = self.ours, {}
         return ours
-
-    def _close_theirs(self) -> None:
-        for fd in self.theirs:
-            os.close(fd)
-        self.theirs = []
-
-    def _close_console(self) -> None:
-        if self._console is not None:
-            with step("exec.console.remove"):
-                self._console.close()
-            self._console = None
-
-    def abandon(self) -> None:
-        """Close everything: there will be no process, or nobody who listens."""
-        self._close_theirs()
-        for fd in self.ours.values():
-            os.close(fd)
-        self.ours = {}
-        self._close_console()

@@ -181,7 +181,7 @@ class Execs:
                 runtime=runtime,
                 process=process,
                 stdio=tuple(stdio.theirs),
-                console=stdio.console,
+                console=stdio.console_path,
                 about={"container": container.id, "spec": to_data(spec)},
             )
             try:

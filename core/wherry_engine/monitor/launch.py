@@ -16,7 +16,7 @@ from wherry_engine.monitor.progress import SLOTS
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.runtime import Runtime
 from wherry_engine.monitor.shared import Held
-from wherry_engine.monitor.stdio import Stdio
+from wherry_engine.monitor.stdio import ContainerStdio
 
 if TYPE_CHECKING:
     from wherry_engine.monitor.main import Monitor
@@ -46,7 +46,7 @@ class Creation:
         }
         height, width = request["console_size"]
         self.slots = set(self.meta["slots"].values())
-        self._stdio = Stdio(
+        self._stdio = ContainerStdio(
             monitor.work, monitor.programs.null, tty=tty, stdin=bool(request["stdin"]), size=(height, width)
         )
 

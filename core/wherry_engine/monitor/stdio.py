@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from wherry.errors import Failed
-from wherry.linux.consoles import Console, resize
+from wherry.linux.consoles import Console, Stdio, resize
 from wherry.linux.steps import step
 
 PIPE = 1 << 20
 
 
-class Stdio:
+class ContainerStdio(Stdio):
     """Pipes, or a terminal that the runtime makes and sends through a console socket."""
 
     def __init__(self, work: str, null: int, *, tty: bool, stdin: bool, size: tuple[int, int]) -> None:
         """`work` is a folder for the console socket; `null` a descriptor of /dev/null. Raises OSError."""
-        self.ours: dict[str, int] = {}  # by name: stdin, stdout, stderr, tty, ttypipe
-        self.theirs: list[int] = []  # 0, 1 and 2 of the container
+        super().__init__()
         self._null, self._stdin, self._size = null, stdin, size
-        self._console: Console | None = None
         try:
             if tty:
                 self._console = Console(work)
@@ -45,10 +43,8 @@ class Stdio:
             self.theirs.append(write)
             _enlarge(read)
 
-    @property
-    def console_path(self) -> str:
-        """Where the runtime is to send the terminal, "" if there is to be none."""
-        return "" if self._console is None else self._console.path
+    def _removing(self) -> AbstractContextManager[None]:
+        return step("monitor.create.console")
 
     def created(self) -> None:
         """The runtime has ended well: take the terminal that it has sent. Raises OSError or Failed."""
@@ -67,25 +63,6 @@ class Stdio:
         os.close(write)
         if self._size != (0, 0):
             resize(master, *self._size)
-        self._close_console()
-
-    def _close_theirs(self) -> None:
-        for fd in self.theirs:
-            os.close(fd)
-        self.theirs = []
-
-    def _close_console(self) -> None:
-        if self._console is not None:
-            with step("monitor.create.console"):
-                self._console.close()
-            self._console = None
-
-    def abandon(self) -> None:
-        """Close everything: there will be no container."""
-        self._close_theirs()
-        for fd in self.ours.values():
-            os.close(fd)
-        self.ours = {}
         self._close_console()
 
 
