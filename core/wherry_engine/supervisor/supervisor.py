@@ -16,9 +16,8 @@ from typing import Any
 from wherry.errors import Invalid
 from wherry.linux import sockets
 from wherry.linux.loop import Loop
-from wherry.linux.process import become_subreaper, children, set_title, status_of
+from wherry.linux.process import become_subreaper, set_title, status_of
 from wherry.linux.steps import arm, step
-from wherry_engine.monitor.cgroups import Hierarchies
 from wherry_engine.monitor.clients import Client, Clients, Reply, close_fds
 from wherry_engine.monitor.main import Monitor
 from wherry_engine.monitor.passing import SUPERVISOR, Passed
@@ -26,7 +25,7 @@ from wherry_engine.monitor.protocol import BEAT, SUPERVISOR_TITLE, VERSION
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Held, Ports, Shared
 from wherry_engine.monitor.upgrade import Upgrade
-from wherry_engine.supervisor.execs import finish_starts
+from wherry_engine.supervisor import strays
 from wherry_engine.supervisor.fork import fork
 from wherry_engine.supervisor.heartbeat import Heartbeat
 from wherry_engine.supervisor.held import Holdings
@@ -189,28 +188,10 @@ class Supervisor:
             os.kill(self._monitor, signal.SIGKILL)
 
     def _clear_up(self) -> None:
-        finish_starts(f"{self.shared.root}/work", self._holdings)
-        self._kill_strays()
+        strays.clear_up(f"{self.shared.root}/work", self._holdings, self._is_at_work)
 
-    def _kill_strays(self) -> None:
-        """Kill the runtimes that were at work for it, and what they had made but not handed over: nobody will commit it."""
-        try:
-            while strays := [pid for pid in children() if self._is_stray(pid)]:
-                with step("supervisor.stray.kill"):
-                    for pid in strays:
-                        os.kill(pid, signal.SIGKILL)
-                        os.waitpid(pid, 0)
-        except OSError as error:  # the next monitor may meet them at work, but there will be one
-            report(f"what a monitor has left cannot be killed: {error}")
-
-    def _is_stray(self, pid: int) -> bool:
-        """Whether this child of ours has no task of ours, is no container's process, and no orphan from within one.
-
-        Its program does not tell: a runtime that is being started still has ours, and crun's copy of itself has none.
-        """
-        if self._holdings.is_held(pid) or any(pid in each for each in self._tasks):
-            return False
-        return not self._holdings.owns_any(Hierarchies().of(pid))
+    def _is_at_work(self, pid: int) -> bool:
+        return any(pid in each for each in self._tasks)
 
     def _reap(self) -> None:
         died = False
