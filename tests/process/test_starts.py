@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.process.failpoint_kit import fired
-from tests.process.process_kit import runtime, tree
+from tests.process.process_kit import Scenario, Tree, runtime, tree
 
+from wherry.errors import WherryError
 from wherry_engine.engine.process_upgrade import TreeCode
 
 pytestmark = pytest.mark.root
@@ -53,3 +54,26 @@ def test_a_program_runs_once_though_the_monitor_dies_before_its_process_has_woke
             assert fired(fresh) == [f"monitor.start.{step}"]
 
     asyncio.run(body())
+
+
+def test_a_start_whose_container_is_removed_never_starts_the_next_of_that_name(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        tree.runtime = runtime("runc")
+        await tree.processes.create(tree.launch("one", "echo once; exit 3"))
+        fifo = tree.run_root / "runtime" / "runc" / "one" / "exec.fifo"
+        fifo.unlink()
+        os.mkfifo(fifo)  # at which nobody writes
+        starting = asyncio.ensure_future(tree.processes.start("one"))
+        await asyncio.sleep(0.2)
+        await tree.processes.delete("one", tree.runtime)
+        tree.exits.clear()
+        await tree.processes.create(tree.launch("one", "echo once; exit 3"))
+        with pytest.raises(WherryError):
+            await starting
+        await asyncio.sleep(0.3)
+        assert not tree.log("one").exists() or tree.text("one") == ""
+        await tree.processes.start("one")
+        assert (await tree.ended("one")).status == 3
+        assert tree.text("one") == "once\n"
+
+    scenario(body)

@@ -128,6 +128,7 @@ class Removal:
         if self._monitor.containers.pop(self._id, None) is not None:
             if container.pidfd >= 0:
                 os.close(container.pidfd)
+                container.pidfd = -1  # the number may come again, and a start be under way that signals it
             self._monitor.loop.unwatch(container.fifo)
             if container.fifo >= 0:
                 os.close(container.fifo)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from wherry.errors import Unavailable
+from wherry.errors import Conflict, Unavailable
 from wherry.linux.loop import Timer
 from wherry.linux.process import is_stopped
 from wherry.linux.steps import step
@@ -66,7 +66,8 @@ class Reading:
 
     def _when_stopped(self) -> None:
         try:
-            if self._container.exit is None and not is_stopped(self._container.pid):
+            self._check()
+            if not is_stopped(self._container.pid):
                 if not self._pauses:
                     raise Unavailable(f"process {self._container.pid} does not stop to be started")
                 self._pauses -= 1
@@ -74,8 +75,13 @@ class Reading:
                 return
             self._open()
             self._go()
-        except (Unavailable, OSError) as error:
+        except (Conflict, Unavailable, OSError) as error:
             self._undo(error)
+
+    def _check(self) -> None:
+        """The path and the id may be another process's as soon as this one has ended. Raises Conflict."""
+        if self._container.exit is not None:
+            raise Conflict(f"container {self._container.id} has ended before its program began")
 
     def _open(self) -> None:
         with step("monitor.start.open"):
@@ -110,8 +116,9 @@ class Reading:
         """Nobody writes: the program knows why."""
         self._close()
         try:
+            self._check()
             self._ask_program()
-        except OSError as error:
+        except (Conflict, OSError) as error:
             self._reply.fail(error)
 
     def _served(self) -> None:
