@@ -10,13 +10,15 @@ import signal
 import socket
 from pathlib import Path
 
+import attrs
 import pytest
 from tests.process.process_kit import Scenario, Tree, attach, runtime, until
 
-from wherry.errors import Conflict
+from wherry.errors import Conflict, Unavailable
 from wherry.linux.process import program_of
 from wherry.model.networks import PortMapping
 from wherry.model.runtimes import Runtime
+from wherry_engine.engine import process_link
 
 pytestmark = pytest.mark.root
 COUNT = "i=1; while :; do echo $i; i=$((i+1)); usleep 300; done"
@@ -167,6 +169,40 @@ def test_when_both_are_killed_the_exits_are_told_as_unknown(scenario: Scenario) 
         assert [(info.id, info.exit and info.exit.status) for info in await tree.processes.list()] == [("ended", 4)]
         await tree.processes.delete("lost", tree.runtime)
         await until(lambda: not program_of(pid))
+
+    scenario(body)
+
+
+def test_an_engine_that_has_given_up_its_processes_tries_again_when_it_is_asked(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_link, "_PATIENCE", 0.5)
+
+    async def body(tree: Tree) -> None:
+        status, code = await tree.status(), tree.processes._code
+        tree.processes._code = attrs.evolve(code, program=("/bin/false",))  # no memory, no pid: it may be better soon
+        for who in ("monitor", "pid"):
+            os.kill(status[who], signal.SIGSTOP)
+        for who in ("monitor", "pid"):
+            os.kill(status[who], signal.SIGKILL)
+        with pytest.raises(Unavailable, match="nobody answers"):
+            await tree.processes.list()
+        tree.processes._code = code
+        monkeypatch.setattr(tree.processes._supervisor, "_patience", 10.0)
+        monkeypatch.setattr(tree.processes._monitor, "_patience", 10.0)
+        async with asyncio.timeout(10):
+            assert await tree.processes.list() == []
+            await tree.run("one", "exit 3")
+            assert (await tree.ended("one")).status == 3
+
+    scenario(body)
+
+
+def test_a_job_that_is_asked_for_while_there_is_no_connection_is_done(scenario: Scenario) -> None:
+    async def body(tree: Tree) -> None:
+        tree.processes._supervisor._broken()  # as when the supervisor has just died
+        async with asyncio.timeout(5):
+            assert await tree.processes.job("ensure_bind", {"path": "/", "create": False}) == {"kind": "dir"}
 
     scenario(body)
 

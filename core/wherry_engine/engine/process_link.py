@@ -76,10 +76,10 @@ class Connection:
             await asyncio.sleep(_PAUSE)
         self._sock.setblocking(False)
         loop.add_reader(self._sock.fileno(), self._readable)
-        repeated = [request for request in self._requests.values() if not request.once]
+        waiting = [request for request in self._requests.values() if not (request.once and request.attempts)]
         hello = self._ask("hello", (), once=True)
         self._hello = hello.number
-        for request in repeated:
+        for request in waiting:
             self._put(request)
         async with asyncio.timeout(self._patience):
             await self._answer(hello)
