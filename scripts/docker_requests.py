@@ -166,8 +166,8 @@ SPECS: Mapping[str, dict[str, Any]] = {
 }
 
 
-def container_requests(daemon: Daemon, *, health: bool = True) -> None:
-    """Containers in every state, with little and with much; `health` waits until one was checked."""
+def container_requests(daemon: Daemon) -> None:
+    """Containers in every state, with little and with much."""
     for name, spec in SPECS.items():
         daemon.ask("POST", f"/containers/create?name={name}", spec)
     look(daemon)
@@ -176,8 +176,7 @@ def container_requests(daemon: Daemon, *, health: bool = True) -> None:
         daemon.ask("POST", f"/containers/{name}/start")
     daemon.ask("POST", "/containers/short/wait")
     daemon.ask("POST", "/containers/broken/wait")
-    if health:
-        wait_for_a_health_check(daemon)
+    wait_for_a_health_check(daemon)
     look(daemon)
     daemon.ask("GET", "/networks/full")
     daemon.ask("GET", "/networks/plain")

@@ -12,7 +12,7 @@ from tests.api.conftest import Served
 from tests.api.fake_engine import IMAGE, make_container, running_container
 
 from wherry.model.configs import PortBinding
-from wherry.model.containers import ContainerSpec, State
+from wherry.model.containers import ContainerSpec, Health, State
 from wherry_api.shapes.summaries import status_text
 from wherry_api.shapes.times import human_duration, time_text
 
@@ -257,6 +257,10 @@ def test_inspection_has_everything_in_its_place(serve: Serve) -> None:
         (State(), "Created"),
         (State(status="running", started_ns=40 * SECOND), "Up About a minute"),
         (State(status="paused", started_ns=98 * SECOND), "Up 2 seconds (Paused)"),
+        (State(status="running", started_ns=98 * SECOND, health=Health()), "Up 2 seconds (health: starting)"),
+        (State(status="running", started_ns=98 * SECOND, health=Health(status="healthy")), "Up 2 seconds (healthy)"),
+        (State(status="paused", started_ns=98 * SECOND, health=Health(status="unhealthy")), "Up 2 seconds (Paused)"),
+        (State(status="exited", started_ns=1, finished_ns=99 * SECOND, health=Health()), "Exited (0) 1 second ago"),
         (State(status="restarting", exit_code=1, started_ns=1, finished_ns=99 * SECOND), "Restarting (1) 1 second ago"),
         (State(status="exited", started_ns=1, finished_ns=100 * SECOND - 1), "Exited (0) Less than a second ago"),
         (State(status="removing"), "Removal In Progress"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts import images
 from scripts.engine import Engine, Places, workplace
+from tests.fire.daemon import Api
 
 
 class Lab:
@@ -51,6 +52,13 @@ class Lab:
         """The first object that a command prints in JSON."""
         found = json.loads(self.docker(*words))
         return found[0] if isinstance(found, list) else found
+
+    def create(self, name: str, check: object) -> None:
+        """A container that runs, with a health check that the command line has no words for."""
+        body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "Healthcheck": check}
+        api = Api(self.where.socket)
+        api("POST", "/containers/create", body, name=name)
+        api("POST", f"/containers/{name}/start")
 
     def info(self) -> Any:
         """All that `info` says."""

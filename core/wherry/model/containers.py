@@ -10,6 +10,7 @@ import attrs
 from wherry.model.configs import Config, HostConfig
 from wherry.model.networks import EndpointRecord, EndpointSpec, PortMapping
 
+HealthStatus = Literal["starting", "healthy", "unhealthy"]
 Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
 
@@ -42,6 +43,25 @@ class MountPoint:
 
 
 @attrs.frozen(kw_only=True)
+class HealthResult:
+    """What one probe said. Times in ns since the epoch; the exit code -1 is one that took too long or could not begin."""
+
+    start_ns: int
+    end_ns: int
+    exit_code: int
+    output: str
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """Whether the container is well, by its health check; the latest results, oldest first."""
+
+    status: HealthStatus = "starting"
+    failing_streak: int = 0
+    log: tuple[HealthResult, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class State:
     """What a container is doing. Times in ns since the epoch, 0 is never."""
 
@@ -52,6 +72,7 @@ class State:
     oom_killed: bool = False
     started_ns: int = 0
     finished_ns: int = 0
+    health: Health | None = None  # of a container that has a check and was started
 
     @property
     def running(self) -> bool:

@@ -19,6 +19,7 @@ class ExecSpec:
     stdout: bool = False
     stderr: bool = False
     detach_keys: bytes = b""  # b"": the usual ones
+    probe: bool = False  # one of a health check, which the engine runs
     console_size: tuple[int, int] = (0, 0)  # height, width; (0, 0) is unknown
 
 

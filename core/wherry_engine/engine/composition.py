@@ -36,6 +36,7 @@ from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.execs import Execs
+from wherry_engine.engine.health_probes import Prober
 from wherry_engine.engine.image_book import ImageBook
 from wherry_engine.engine.image_platform import Platform
 from wherry_engine.engine.images import Images, make_images
@@ -90,6 +91,7 @@ class Composed:
     images: Images
     memberships: Memberships
     networks: Networks
+    prober: Prober
     records: Records
     restarts: Restarts
     runtimes: Runtimes
@@ -144,19 +146,21 @@ def compose(given: Ground) -> Composed:
     launcher = Launcher(parts)
     streams = Streams(book, processes, folders)
     restarts = Restarts()
+    execs = Execs(book, runtimes, folders, processes.execs)
+    prober = Prober(book, actors, execs)
     creator = Creator(
         book=book, journal=journal, parts=parts, launcher=launcher, images=images,
         networks=networks, defaults=settings.defaults,
     )  # fmt: skip
     runner = Runner(
         book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator,
-        streams=streams, networks=networks, restarts=restarts,
+        streams=streams, networks=networks, restarts=restarts, prober=prober,
     )  # fmt: skip
     ends = Ends(
         book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator, runner=runner,
-        restarts=restarts,
+        restarts=restarts, prober=prober,
     )  # fmt: skip
-    pauser = Pauser(book=book, journal=journal, actors=actors, cgroup_parent=cgroup_parent)
+    pauser = Pauser(book=book, journal=journal, actors=actors, prober=prober, cgroup_parent=cgroup_parent)
     stopper = Stopper(
         book=book, actors=actors, processes=processes, creator=creator, runner=runner, streams=streams,
         pauser=pauser, restarts=restarts,
@@ -181,7 +185,6 @@ def compose(given: Ground) -> Composed:
         processes=processes, folders=folders,
     )  # fmt: skip
     care = NetworkCare(drivers=drivers, networks=networks, endpoints=endpoints, book=book, actors=actors)
-    execs = Execs(book, runtimes, folders, processes.execs)
     records = Records(
         containers, images, volumes, journal, endpoints,
         volume_mounts=settings.data_root / "volume-mounts",
@@ -208,6 +211,7 @@ def compose(given: Ground) -> Composed:
         images=images,
         memberships=memberships,
         networks=networks,
+        prober=prober,
         records=records,
         restarts=restarts,
         runtimes=runtimes,

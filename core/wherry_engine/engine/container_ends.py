@@ -16,6 +16,8 @@ from wherry_engine.engine.container_book import Book, stopped
 from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_run import Runner
+from wherry_engine.engine.health import halted
+from wherry_engine.engine.health_probes import Prober
 from wherry_engine.engine.processes import ProcessExit
 from wherry_engine.engine.restarts import Restarts, wants_start
 from wherry_engine.journal.journal import Journal
@@ -31,10 +33,11 @@ class Ends:
 
     def __init__(
         self, *, book: Book, journal: Journal, actors: Actors, parts: Parts, launcher: Launcher, creator: Creator,
-        runner: Runner, restarts: Restarts,
+        runner: Runner, restarts: Restarts, prober: Prober,
     ) -> None:  # fmt: skip
         self._book, self._journal, self._actors, self._parts = book, journal, actors, parts
         self._launcher, self._creator, self._runner, self._restarts = launcher, creator, runner, restarts
+        self._prober = prober
         self._tasks: set[asyncio.Task[None]] = set()
         journal.register("container.end", self._finish_end)
 
@@ -49,6 +52,7 @@ class Ends:
             container = self._book.table.get(exit.id)
             if container is None or not container.state.alive:
                 return  # a start that failed has undone itself
+            self._prober.unwatch(exit.id)
             restart = self._restarts.wanted(container, exit.status)
             remove = container.host.auto_remove and not restart and exit.id not in self._restarts.replaced
             try:
@@ -89,6 +93,7 @@ class Ends:
             oom_killed=exit.oom_killed,
             started_ns=container.state.started_ns,
             finished_ns=exit.at_ns,
+            health=halted(container.state.health),
         )
         count = container.restart_count + 1 if data["restart"] else container.restart_count
         return (self._book.table.put(attrs.evolve(stopped(container, state), restart_count=count)),)

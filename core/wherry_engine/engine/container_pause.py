@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from wherry.linux import cgroups
 from wherry.model.containers import Container, Status
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.health import halted
+from wherry_engine.engine.health_probes import Prober
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool
@@ -21,7 +24,8 @@ from wherry_engine.work import Pool
 class Pauser:
     """Pauses containers and lets them go on. Frozen processes die with the host, and so nothing here is synced."""
 
-    def __init__(self, *, book: Book, journal: Journal, actors: Actors, cgroup_parent: str) -> None:
+    def __init__(self, *, book: Book, journal: Journal, actors: Actors, prober: Prober, cgroup_parent: str) -> None:
+        self._prober = prober
         self._book, self._journal, self._actors, self._parent = book, journal, actors, cgroup_parent
         self._pool = Pool("freezer", 4)
         journal.register("container.pause", self._undo)
@@ -39,6 +43,7 @@ class Pauser:
             async with self._journal.operation("container.pause", id, sync=False) as operation:
                 await self._freeze(id)
                 await operation.commit(self._with_status(container, "paused"), sync=False)
+            self._prober.unwatch(id)
             self._book.emit("pause", container)
 
     async def unpause(self, ref: str) -> None:
@@ -59,6 +64,7 @@ class Pauser:
                 except OSError as error:
                     raise Failed(f"cannot unpause container {id}: {error}") from error
                 await operation.commit(self._with_status(container, "running"), sync=False)
+            self._prober.watch(container, time.time_ns())
             self._book.emit("unpause", container)
             return True
 
@@ -79,6 +85,7 @@ class Pauser:
                     intent = operation.intent
                     await self._freeze(id)
                     await self._book.database.commit(self._with_status(container, "paused"), sync=False)
+                    self._prober.unwatch(id)
                     self._book.emit("pause", container)
             yield
             if intent is not None:
@@ -106,7 +113,9 @@ class Pauser:
         return f"{self._parent}/{id}"
 
     def _with_status(self, container: Container, status: Status) -> Change:
-        return self._book.table.put(attrs.evolve(container, state=attrs.evolve(container.state, status=status)))
+        health = halted(container.state.health)  # also of one that goes on, until its next probe
+        state = attrs.evolve(container.state, status=status, health=health)
+        return self._book.table.put(attrs.evolve(container, state=state))
 
 
 def check_running(container: Container) -> None:

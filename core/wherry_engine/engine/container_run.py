@@ -17,6 +17,8 @@ from wherry_engine.engine.container_book import Book, stopped
 from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_launch import Launched, Launcher, Parts
 from wherry_engine.engine.container_streams import Streams
+from wherry_engine.engine.health import begun
+from wherry_engine.engine.health_probes import Prober
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.restarts import Restarts
 from wherry_engine.engine.start_errors import failure_code, start_error
@@ -32,11 +34,11 @@ class Runner:
 
     def __init__(
         self, *, book: Book, journal: Journal, actors: Actors, parts: Parts, launcher: Launcher, creator: Creator,
-        streams: Streams, networks: Networks, restarts: Restarts,
+        streams: Streams, networks: Networks, restarts: Restarts, prober: Prober,
     ) -> None:  # fmt: skip
         self._book, self._journal, self._actors, self._parts = book, journal, actors, parts
         self._launcher, self._creator, self._streams, self._networks = launcher, creator, streams, networks
-        self._restarts = restarts
+        self._restarts, self._prober = restarts, prober
         journal.register("container.start", self._undo_start)
         journal.register("container.launch", self._finish_launch)
 
@@ -89,6 +91,7 @@ class Runner:
             if not self._book.get(container.id).state.alive:
                 self._parts.endpoints.release(container.id)
         self._book.emit("start", running)
+        self._prober.watch(running, running.state.started_ns)
 
     async def _begin(self, operation: Operation, before: Container, running: Container) -> None:
         """The user's process begins; if it cannot, the record of its run is taken back."""
@@ -145,5 +148,6 @@ class Runner:
 
 
 def _running(container: Container, launched: Launched, planned: Mapping[str, EndpointRecord]) -> Container:
-    state = State(status="running", pid=launched.pid, started_ns=time.time_ns())
+    health = begun(container.config, container.state.health)
+    state = State(status="running", pid=launched.pid, started_ns=time.time_ns(), health=health)
     return attrs.evolve(container, state=state, networks=dict(planned), ports=launched.ports, manually_stopped=False)

@@ -11,7 +11,7 @@ import attrs
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HealthConfig, HostConfig, Resources, RestartPolicy
 from wherry.model.containers import ContainerSpec
-from wherry_engine.engine import container_files, resolv_conf
+from wherry_engine.engine import container_files, health, resolv_conf
 from wherry_engine.engine.bundle import check
 from wherry_engine.engine.defaults import Defaults, with_defaults
 from wherry_engine.engine.limits import memory_swap
@@ -197,6 +197,7 @@ def _settle_limits(given: Resources, cgroup_version: int) -> Resources:
 def _faults(config: Config, host: HostConfig) -> list[str]:
     faults = []
     faults += policy_faults(host.restart_policy)
+    faults += health.faults(config.healthcheck)
     if host.auto_remove and host.restart_policy.name not in ("", "no"):
         faults.append("can't create 'AutoRemove' container with restart policy")
     if config.working_dir and not config.working_dir.startswith("/"):

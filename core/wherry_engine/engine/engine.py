@@ -140,6 +140,7 @@ class Engine:
         await self.broadcasts.sandboxes(self._parts.endpoints.sandboxes_of(self.containers.list()))
         await self._parts.ends.adopt()
         self.execs.adopt()
+        await self._parts.prober.adopt()
         await self._parts.care.start()
         await self._parts.runtimes.default()
         if recovered:
@@ -158,6 +159,7 @@ class Engine:
         if not self._settings.live_restore:
             await self._parts.stopper.stop_all(self._settings.shutdown_timeout)
         await self._parts.ends.settled()
+        await self._parts.prober.close()
         self.execs.close()
         await self._parts.care.stop()
         self.events.close()

@@ -228,6 +228,14 @@ class Execs:
         if known.streams is not None:
             known.streams.resize(height, width)
 
+    async def end(self, id: str) -> None:
+        """End it by SIGKILL; succeeds if it has ended."""
+        await self._processes.kill(id)
+
+    def probes(self) -> Sequence[str]:
+        """Those of health checks that run."""
+        return [id for id, known in self._all.items() if known.shown.running and known.shown.spec.probe]
+
     def detached(self, id: str) -> None:
         """A client has left it by the detach keys."""
         self._emit(self._find(id), "exec_detach")

@@ -53,6 +53,7 @@ PRUNE_KEYS = frozenset(["label", "label!", "until"])  # of containers and networ
 IMAGE_PRUNE_KEYS = PRUNE_KEYS | {"dangling"}
 VOLUME_PRUNE_KEYS = frozenset(["all", "label", "label!"])
 STATUSES = frozenset(["created", "dead", "exited", "paused", "removing", "restarting", "running"])
+HEALTHS = frozenset(["healthy", "none", "starting", "unhealthy"])
 PREDEFINED = frozenset(["bridge", "host", "none"])
 
 
@@ -166,6 +167,9 @@ def select_containers(
     find_image: Callable[[str], ImageRecord],
 ) -> list[Container]:
     """The containers (given newest first) that a list shows. Raises `Invalid` for values that cannot be, and `NotFound`."""
+    for value in filters.get("health"):
+        if value not in HEALTHS:
+            raise Invalid(f"Unrecognised filter value for health: {value}")
     statuses, codes = _statuses(filters), [number("exited", value) for value in filters.get("exited")]
     ports = _Ports(
         exposed=tuple(port_range("expose", value) for value in filters.get("expose")),
@@ -215,7 +219,7 @@ def _named(filters: Filters, container: Container) -> bool:
         filters.prefix("id", container.id)
         and filters.pattern("name", container.name, "/" + container.name)
         and filters.labels(container.config.labels)
-        and filters.exact("health", "none")
+        and filters.exact("health", container.state.health.status if container.state.health else "none")
         and filters.exact("isolation", container.host.isolation or "default")
     )
 

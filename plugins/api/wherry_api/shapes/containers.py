@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from wherry.model.configs import HostConfig
-from wherry.model.containers import Container, MountPoint, State
+from wherry.model.containers import Container, Health, MountPoint, State
 from wherry.model.names import short_id
 from wherry_api.facade import Containers
 from wherry_api.shapes.configs import config_json, host_config_json
@@ -36,6 +36,7 @@ def mount_json(mount: MountPoint) -> Json:
 
 def state_json(state: State) -> Json:
     """What it is doing."""
+    health = {"Health": _health_json(state.health)} if state.health else {}
     return {
         "Status": state.status,
         "Running": state.running,
@@ -48,6 +49,23 @@ def state_json(state: State) -> Json:
         "Error": state.error,
         "StartedAt": time_text(state.started_ns),
         "FinishedAt": time_text(state.finished_ns),
+        **health,
+    }
+
+
+def _health_json(health: Health) -> Json:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": time_text(each.start_ns),
+                "End": time_text(each.end_ns),
+                "ExitCode": each.exit_code,
+                "Output": each.output,
+            }
+            for each in health.log
+        ],
     }
 
 

@@ -18,13 +18,16 @@ from wherry_api.versions import Version
 Json = dict[str, Any]
 
 
+_HEALTHS = {"starting": " (health: starting)", "healthy": " (healthy)", "unhealthy": " (unhealthy)"}
+
+
 def status_text(state: State, now_ns: int) -> str:
     """What it is doing, for a person."""
     if state.status == "restarting":
         return f"Restarting ({state.exit_code}) {human_duration(now_ns - state.finished_ns)} ago"
     if state.running:
-        paused = " (Paused)" if state.status == "paused" else ""
-        return f"Up {human_duration(now_ns - state.started_ns)}{paused}"
+        health = _HEALTHS[state.health.status] if state.health else ""
+        return f"Up {human_duration(now_ns - state.started_ns)}{' (Paused)' if state.status == 'paused' else health}"
     if state.status == "removing":
         return "Removal In Progress"
     if state.status == "dead":
