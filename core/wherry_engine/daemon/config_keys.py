@@ -220,11 +220,15 @@ WITHOUT_EFFECT = frozenset(key.name for key in _REGISTRIES) | {
 }
 
 _SWARM = "this engine is not part of a swarm"
+_IPV4 = "the default network has IPv4 only"
 _CONTAINERD = "this engine runs no containerd"
 # Keys that Docker knows or knew and this engine does not, with what would work.
 REFUSED: Mapping[str, str] = {
+    "allow-direct-routing": "other hosts reach containers by their published ports",
     "api-cors-header": "put a proxy that adds the header in front of the API",
     "authorization-plugins": "there are none; let fewer people use the socket (group), or serve TLS (tlsverify)",
+    "bip6": _IPV4,
+    "bridge-accept-fwmark": "other hosts reach containers by their published ports",
     "builder": "this engine does not build images",
     "cdi-spec-dirs": "devices are given by --device alone",
     "cluster-advertise": "Docker has removed it too; leave it out",
@@ -236,11 +240,21 @@ REFUSED: Mapping[str, str] = {
     "cpu-rt-period": "give each container its own --cpu-rt-period",
     "cpu-rt-runtime": "give each container its own --cpu-rt-runtime",
     "cri-containerd": _CONTAINERD,
+    "default-gateway-v6": _IPV4,
+    "default-init": "it is called init-path",
+    "default-stop-timeout": "give each container its own --stop-timeout",
+    "fixed-cidr-v6": _IPV4,
+    "firewall-backend": "it is nftables; leave it out",
     "graph": "it is called data-root",
+    "host-gateway-ips": "use host-gateway-ip, with one address of IPv4",
+    "ipv6": _IPV4,
+    "ip-forward-no-drop": "the policy of nobody else's chains is touched; leave it out",
     "metrics-addr": "read `docker stats` or the API",
+    "min-api-version": "every version from 1.24 on is served",
     "network-control-plane-mtu": _SWARM,
     "network-diagnostic-port": _SWARM,
     "node-generic-resources": _SWARM,
+    "nri-opts": _CONTAINERD,
     "raw-logs": "logs are never coloured; log-format chooses between text and json",
     "resolv-conf": "use dns, dns-search and dns-opts",
     "rootless": "the engine needs root",
