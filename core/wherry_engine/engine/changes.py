@@ -11,10 +11,6 @@ from wherry.errors import Invalid
 from wherry.toolkit.units import duration
 
 Run = dict[str, Any]
-_HEALTH = {
-    "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval",
-    "retries": "Retries",
-}  # fmt: skip
 
 
 def apply_changes(run: Run, changes: Sequence[str]) -> Run:
@@ -53,27 +49,6 @@ def _pairs(rest: str) -> dict[str, str]:
 def _env(run: Run, rest: str) -> Run:
     kept = dict(entry.partition("=")[::2] for entry in run.get("Env") or ())
     return {**run, "Env": [f"{key}={value}" for key, value in {**kept, **_pairs(rest)}.items()]}
-
-
-def _healthcheck(run: Run, rest: str) -> Run:
-    found: Run = {}
-    while rest.startswith("--"):
-        option, _, rest = rest.partition(" ")
-        name, _, value = option[2:].partition("=")
-        rest = rest.lstrip()
-        if name not in _HEALTH:
-            raise ValueError(f"unknown option --{name}; there are --{', --'.join(_HEALTH)}")
-        found[_HEALTH[name]] = int(value) if name == "retries" else int(duration(value) * 1e9)
-    word, _, test = rest.partition(" ")
-    if word.upper() == "NONE" and not (test or found):
-        return {**run, "Healthcheck": {"Test": ["NONE"]}}
-    if word.upper() != "CMD" or not test.strip():
-        raise ValueError("expected NONE, or CMD and what to run")
-    test = test.strip()
-    return {
-        **run,
-        "Healthcheck": {"Test": ["CMD", *_form(test)] if test.startswith("[") else ["CMD-SHELL", test], **found},
-    }
 
 
 def _label(run: Run, rest: str) -> Run:
