@@ -296,7 +296,7 @@ def test_start_names_what_did_not_start(daemon: FakeDaemon, wherry: Client) -> N
 def test_attach_needs_a_running_container(daemon: FakeDaemon, wherry: Client) -> None:
     FakeContainer(daemon, says())
     ran = wherry("attach", "box")
-    assert (ran.status, ran.err) == (1, "cannot attach to a stopped container, start it first\n")
+    assert (ran.status, ran.err) == (1, "You cannot attach to a stopped container, start it first\n")
 
 
 def test_attach_follows_to_the_end(daemon: FakeDaemon, wherry: Client) -> None:

@@ -67,7 +67,11 @@ def test_help_is_shown_in_every_way_of_asking(wherry: Client) -> None:
 
 def test_unknown_commands_are_named(wherry: Client) -> None:
     ran = wherry("foo")
-    assert (ran.status, ran.out, ran.err) == (1, "", "wherry: 'foo' is not a wherry command.\nSee 'wherry --help'\n")
+    assert (ran.status, ran.out, ran.err) == (
+        1,
+        "",
+        "wherry: unknown command: wherry foo\n\nRun 'wherry --help' for more information\n",
+    )
     ran = wherry("network", "foo")
     assert ran.status == 1
     assert ran.err.startswith("wherry: unknown command: wherry network foo\n")

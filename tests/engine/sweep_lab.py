@@ -239,6 +239,12 @@ SCENARIOS: dict[str, Scenario] = {
     "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
     "container-create-named": Scenario(lambda e: e.containers.create(spec("one", runtime="named"))),
     "container-start": Scenario(lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one"))),
+    "container-start-shared": Scenario(
+        lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one", ipc_mode="shareable"))
+    ),
+    "container-stop-shared": Scenario(
+        lambda e: e.containers.stop("one"), lambda e: run(e, "one", ipc_mode="shareable")
+    ),
     "container-stop": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one")),
     "container-end": Scenario(ended, lambda e: run(e, "one")),
     "container-exec": Scenario(executed, lambda e: run(e, "one")),
@@ -332,6 +338,8 @@ class Lab:
             ("interfaces", {id for _, id in hook.list_endpoints()},
              {p.endpoint_id for c in engine.containers.list() if c.running for p in c.networks.values()}),
             ("bundles", _names(self.root / "run" / "bundles"), running),
+            ("shared memory", _names(self.root / "run" / "shm"),
+             {c.id for c in engine.containers.list() if c.running and c.host.ipc_mode == "shareable"}),
             ("processes", {p.id for p in await engine._processes.list()}, running),
             ("frozen groups", {id for id in running if _frozen(f"{engine.cgroup_parent}/{id}")},
              {c.id for c in engine.containers.list() if c.state.status == "paused"}),

@@ -20,6 +20,7 @@ from wherry_engine.engine.bundle_checks import check
 from wherry_engine.engine.bundle_mounts import BundleMount, oci_mounts, root_propagation
 from wherry_engine.engine.bundle_process import Program, process_section
 from wherry_engine.engine.init_program import INSIDE
+from wherry_engine.engine.joins import Joined
 
 __all__ = ["BundleInput", "BundleMount", "check", "oci_config"]
 
@@ -33,6 +34,7 @@ class BundleInput:
     """All that a bundle is made of. `mounts` are volumes, binds and the engine's own files; a tmpfs may be among them.
 
     `netns` None is the host's network. Without `hostname` the container starts with the host's.
+    `joined` is what it has of other containers.
     """
 
     container: Container
@@ -43,6 +45,7 @@ class BundleInput:
     cgroups_path: str
     hostname: str
     cgroup_version: int
+    joined: Joined = Joined()
     init: str = ""  # the host's program to put in front, if one is wanted
     seccomp: str = ""  # the profile of containers that name none; "" is the built-in one
 
@@ -56,7 +59,7 @@ def oci_config(given: BundleInput) -> dict[str, Any]:
     options = security.parse_options(host.security_opt or ())
     granted = security.capabilities(host)
     own = (BundleMount(source=given.init, destination=INSIDE, options=("bind", "ro")),) if given.init else ()
-    mounts = oci_mounts((*own, *given.mounts), host, given.container.mounts)
+    mounts = oci_mounts((*own, *given.mounts), host, given.container.mounts, given.joined.shm)
     result: dict[str, Any] = {
         "ociVersion": VERSION,
         "process": _process(given, granted, options.no_new_privileges),
@@ -118,7 +121,10 @@ def _linux(
 def _namespaces(given: BundleInput) -> list[dict[str, str]]:
     host = given.container.host
     modes = {"pid": host.pid_mode, "ipc": host.ipc_mode, "uts": host.uts_mode}
-    found = [{"type": "mount"}, *({"type": kind} for kind, mode in modes.items() if mode != "host")]
+    joined = dict(given.joined.namespaces)
+    own = [kind for kind, mode in modes.items() if mode != "host" and kind not in joined]
+    found = [{"type": kind} for kind in ("mount", *own)]
+    found += [{"type": kind, "path": path} for kind, path in joined.items()]
     if given.netns is not None:
         found.append({"type": "network", "path": str(given.netns)})
     if host.cgroupns_mode == "private":

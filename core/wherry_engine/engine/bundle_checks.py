@@ -157,8 +157,9 @@ def _devices(given: Resources) -> Iterator[str]:
             yield f"invalid device mode: {device.cgroup_permissions}"
     for rule in given.device_cgroup_rules or ():
         yield from _faults_of(parse_rule, rule)
-    if given.device_requests:
-        yield "could not select a device driver for the requested devices; there is none here"
+    for request in given.device_requests or ():
+        wanted = " ".join(f"[{' '.join(names)}]" for names in request.capabilities)
+        yield f'could not select device driver "{request.driver}" with capabilities: [{wanted}]'
 
 
 def _security(host: HostConfig) -> Iterator[str]:
@@ -182,9 +183,7 @@ def _modes(config: Config, host: HostConfig) -> Iterator[str]:
         "userns": (host.userns_mode, ("", "host")),
     }
     for name, (mode, known) in allowed.items():
-        if mode.startswith("container:") and name in ("IPC", "PID"):
-            yield f"{name} mode {mode} is not supported yet"
-        elif mode not in known:
+        if mode not in known and not (mode.startswith("container:") and name in ("IPC", "PID")):
             yield f"invalid {name} mode: {mode}"
     if host.uts_mode == "host" and config.hostname:
         yield "conflicting options: hostname and the UTS mode"

@@ -12,6 +12,7 @@ from wherry.errors import Invalid
 from wherry.linux.seccomp.rules import this_host
 from wherry.model.configs import BindOptions, HostConfig, MountRequest
 from wherry.model.containers import MountPoint
+from wherry_engine.engine.joins import SHM
 
 SHM_SIZE = 64 << 20
 _PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
@@ -37,10 +38,12 @@ class BundleMount:
     type: str = "bind"
 
 
-def oci_mounts(given: Sequence[BundleMount], host: HostConfig, points: Iterable[MountPoint]) -> list[dict[str, Any]]:
+def oci_mounts(
+    given: Sequence[BundleMount], host: HostConfig, points: Iterable[MountPoint], shm: str = ""
+) -> list[dict[str, Any]]:
     """All mounts in their order. A given one takes the place of the default with the same destination.
 
-    A given bind that is none of the container's mount points is a file of the engine's: as writable as the root is.
+    `shm` is the host's path of memory that others share. A given bind that is none of the container's mount points is a file of the engine's: as writable as the root is.
     """
     theirs = {posixpath.normpath(point.destination) for point in points}
     asked = {posixpath.normpath(mount.destination): mount for mount in (*given, *tmpfs_mounts(host))}
@@ -48,7 +51,7 @@ def oci_mounts(given: Sequence[BundleMount], host: HostConfig, points: Iterable[
         asked = {path: mount if path in theirs else _readonly(mount) for path, mount in asked.items()}
     requests = {posixpath.normpath(m.target): m.bind_options for m in host.mounts or () if m.bind_options}
     rendered = [_rendered(asked[path], requests.get(path, BindOptions())) for path in sorted(asked, key=_depth)]
-    mounts = [*_defaults(host, asked), *rendered]
+    mounts = [*_defaults(host, asked, shm), *rendered]
     return [
         {"destination": m.destination, "type": m.type, "source": m.source, "options": list(m.options)} for m in mounts
     ]
@@ -95,8 +98,8 @@ def _request_options(request: MountRequest) -> list[str]:
     return found
 
 
-def _defaults(host: HostConfig, asked: dict[str, BundleMount]) -> list[BundleMount]:
-    shm = ("nosuid", "noexec", "nodev", "mode=1777", f"size={host.shm_size or SHM_SIZE}")
+def _defaults(host: HostConfig, asked: dict[str, BundleMount], shm: str) -> list[BundleMount]:
+    own = ("nosuid", "noexec", "nodev", "mode=1777", f"size={host.shm_size or SHM_SIZE}")
     safe = ("nosuid", "noexec", "nodev")
     kernel = [
         ("/proc", "proc", "proc", safe),
@@ -106,10 +109,10 @@ def _defaults(host: HostConfig, asked: dict[str, BundleMount]) -> list[BundleMou
         ("/sys/fs/cgroup", "cgroup", "cgroup", safe if host.privileged else ("ro", *safe)),
         ("/dev/mqueue", "mqueue", "mqueue", safe),
     ]
-    if host.ipc_mode == "host":
-        kernel.append(("/dev/shm", "bind", "/dev/shm", ("rbind", "rprivate")))
+    if host.ipc_mode == "host" or shm:
+        kernel.append((SHM, "bind", shm or SHM, ("rbind", "rprivate")))
     elif host.ipc_mode != "none":
-        kernel.append(("/dev/shm", "tmpfs", "shm", shm))
+        kernel.append((SHM, "tmpfs", "shm", own))
     return [
         BundleMount(type=kind, source=source, destination=destination, options=options)
         for destination, kind, source, options in kernel

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +13,7 @@ from wherry.errors import Invalid
 from wherry.toolkit.units import duration
 
 Run = dict[str, Any]
+_PORTS = re.compile(r"\d{1,5}(-\d{1,5})?")
 
 
 def apply_changes(run: Run, changes: Sequence[str]) -> Run:
@@ -24,7 +27,9 @@ def apply_changes(run: Run, changes: Sequence[str]) -> Run:
             run = handler(dict(run), rest.strip())
         except ValueError as error:
             raise Invalid(f"change {change!r} cannot be understood: {error}") from error
-    return run
+    words = {change.split(maxsplit=1)[0].upper() for change in changes}
+    # A new entry point takes the command away that was for the old one.
+    return {**run, "Cmd": None} if "ENTRYPOINT" in words and "CMD" not in words else run
 
 
 def _form(rest: str) -> list[str]:
@@ -56,7 +61,13 @@ def _label(run: Run, rest: str) -> Run:
 
 
 def _expose(run: Run, rest: str) -> Run:
-    ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in rest.split()}
+    ports: dict[str, Any] = {}
+    for text in rest.split():
+        numbers, _, protocol = text.partition("/")
+        if not _PORTS.fullmatch(numbers):
+            raise ValueError(f"invalid containerPort: {text}")
+        first, _, last = numbers.partition("-")
+        ports |= {f"{port}/{protocol or 'tcp'}": {} for port in range(int(first), int(last or first) + 1)}
     return {**run, "ExposedPorts": {**(run.get("ExposedPorts") or {}), **ports}}
 
 
@@ -96,5 +107,5 @@ _HANDLERS: dict[str, Callable[[Run, str], Run]] = {
     "STOPSIGNAL": lambda run, rest: {**run, "StopSignal": rest},
     "USER": lambda run, rest: {**run, "User": rest},
     "VOLUME": _volume,
-    "WORKDIR": lambda run, rest: {**run, "WorkingDir": rest},
+    "WORKDIR": lambda run, rest: {**run, "WorkingDir": posixpath.join("/", run.get("WorkingDir") or "", rest)},
 }

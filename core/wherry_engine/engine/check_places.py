@@ -20,6 +20,7 @@ from wherry.linux.mounts import mounts, unmount
 from wherry.linux.namespaces import remove_netns
 from wherry_engine.engine.check_view import Fault, View, fault
 from wherry_engine.engine.container_files import Folders
+from wherry_engine.engine.rootfs import unmount_all
 from wherry_engine.work import Pool
 
 ID = re.compile(r"[0-9a-f]{64}")
@@ -90,6 +91,10 @@ class Places:
             text = "a runtime's bundle of no container that runs"
             act = partial(remove_tree, run / "bundles" / id)
             yield self._leftover("bundle", str(run / "bundles" / id), text, "remove it", act, id)
+        for id in _names(run / "shm") - view.running:
+            text = "shared memory of no container that runs"
+            act = partial(unmount_all, run / "shm" / id)
+            yield self._leftover("mount", str(run / "shm" / id), text, "unmount it", act, id)
         for id in view.running:
             container = view.containers[id]
             mode = container.host.network_mode

@@ -40,7 +40,6 @@ from wherry_engine.engine.health_probes import Prober
 from wherry_engine.engine.image_book import ImageBook
 from wherry_engine.engine.image_platform import Platform
 from wherry_engine.engine.images import Images, make_images
-from wherry_engine.engine.info import architecture
 from wherry_engine.engine.layer_names import snapshot_name
 from wherry_engine.engine.layers import Layers
 from wherry_engine.engine.memberships import Memberships
@@ -114,7 +113,7 @@ def compose(given: Ground) -> Composed:
     images = make_images(
         book=ImageBook(database, events, book.image_users), journal=journal, layers=layers, drivers=drivers,
         storage=storage, processes=processes, data_root=settings.data_root,
-        platform=Platform("linux", architecture()),
+        platform=Platform.of_host(),
     )  # fmt: skip
     networks = Networks(
         database=database, journal=journal, drivers=drivers, events=events, actors=actors,

@@ -44,10 +44,12 @@ class Archives:
         """What is at a path, and its archive. Raises `NotFound`. Whoever ends the iterator early ends the helper."""
         stream = self._get(self._book.get(ref).id, path, content=True)
         try:
-            return await self._stat(stream, ref, path), stream
+            found = await self._stat(stream, ref, path)
         except BaseException:
             await stream.aclose()
             raise
+        self._book.emit("archive-path", self._book.get(ref))
+        return found, stream
 
     async def _stat(self, stream: AsyncGenerator[bytes, None], ref: str, path: str) -> PathStat:
         try:
@@ -86,6 +88,7 @@ class Archives:
                 await job_fed(self._parts.processes, "archive_put", given, stream)
             except NotFound as error:
                 raise NotFound(f"Could not find the file {path} in container {ref}") from error
+        self._book.emit("extract-to-dir", container)
 
     async def export(self, ref: str) -> AsyncGenerator[bytes, None]:
         """The archive of the root file system."""

@@ -16,19 +16,21 @@ from wherry.model.images import Image
 from wherry.model.names import container_name, new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec
 from wherry.model.volumes import ANONYMOUS, VolumeSpec
-from wherry_engine.engine import links
+from wherry_engine.engine import joins, links
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.engine.container_mounts import mount_points
 from wherry_engine.engine.container_spec import command, random_name, settle
 from wherry_engine.engine.defaults import Defaults
 from wherry_engine.engine.endpoint_checks import check_endpoint
-from wherry_engine.engine.image_platform import Platform
+from wherry_engine.engine.image_platform import Platform, best
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import find_init, wants_init
+from wherry_engine.engine.limit_support import lacking
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.journal.journal import Journal
+from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool
 
@@ -69,12 +71,7 @@ class Creator:
 
     async def _settle(self, spec: ContainerSpec, image: Image, id: str, name: str) -> tuple[Container, list[str]]:
         config, host = settle(spec, image.config, id, self.defaults, self._parts.cgroup_version)
-        if host.network_mode.startswith("container:"):
-            try:
-                target = self._find(host.network_mode.removeprefix("container:"))
-            except Invalid as error:
-                raise Invalid(f"joining network namespace of container: {error.text}") from error
-            host = attrs.evolve(host, network_mode=f"container:{target.id}")
+        host = joins.settle_modes(host, self._find)
         points = mount_points(config, host, self._find)
         path, args = command(config)
         container = Container(
@@ -97,7 +94,7 @@ class Creator:
         if wants_init(host):
             find_init(self._parts.init_path)
         await self._check_sources(container)
-        return container, warnings(host)
+        return container, warnings(image, spec, host, self._parts.cgroup_version)
 
     def _find(self, ref: str) -> Container:
         """Another container. One that is not there is `Invalid`: clients that are told "not found" pull the image."""
@@ -174,7 +171,10 @@ class Creator:
                     labels={**asked.labels, **({ANONYMOUS: ""} if point.anonymous else {})},
                     options=asked.driver_options,
                 )
-                record = await self._parts.volumes.create(spec)
+                try:
+                    record = await self._parts.volumes.create(spec)
+                except UnknownDriver as error:  # "not found" is the image to clients
+                    raise Invalid(f"error looking up volume plugin {point.driver}: {error.text}") from error
                 point = attrs.evolve(point, source=record.mountpoint, driver=record.driver)
             points.append(point)
         container = attrs.evolve(container, mounts=tuple(points))
@@ -253,9 +253,20 @@ class Creator:
                 continue  # somebody else uses it by now, so it stays
 
 
-def warnings(host: HostConfig) -> list[str]:
+def warnings(image: Image, spec: ContainerSpec, host: HostConfig, cgroup_version: int) -> list[str]:
     """What the caller should know about what was asked."""
-    found = []
+    found = lacking(spec.host.resources, cgroup_version).warnings()
+    if host.resources.oom_kill_disable and not host.resources.memory:
+        found.append(
+            "OOM killer is disabled for the container, but no memory limit is set, "
+            "this can result in the system running out of resources."
+        )
     if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
         found.append("Published ports are discarded when using host network mode")
+    own = Platform.of_host()
+    if not spec.platform and image.architecture and best({"": Platform.of(image)}, own) is None:
+        found.append(
+            f"The requested image's platform ({Platform.of(image)}) does not match the detected host platform ({own}) "
+            "and no specific platform was requested"
+        )
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from wherry_engine.engine.bundle import BundleMount
 from wherry_engine.engine.resolv_conf import ResolvConf, is_address
 
 HOST_HOSTS = Path("/etc/hosts")
+MARK = ".dockerenv"
 HOST_GATEWAY = "host-gateway"
 HOSTNAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,63}")
 LOOPBACK = (
@@ -59,6 +62,10 @@ class Folders:
         """The OCI bundle."""
         return self.exec_root / "bundles" / id
 
+    def shm(self, id: str) -> Path:
+        """Where the memory of a container that shares it is mounted while it runs."""
+        return self.exec_root / "shm" / id
+
     def log(self, id: str) -> Path:
         """The json-file log."""
         return self.container(id) / f"{id}-json.log"
@@ -88,6 +95,13 @@ def write_files(
     (folder / "hosts").write_text(base + hosts(container, networks, around))
     (folder / "hostname").write_text(f"{container.config.hostname or socket.gethostname()}\n")
     (folder / "resolv.conf").write_text(around.resolv_conf.text())
+
+
+def mark(rootfs: Path) -> None:
+    """The empty file by which programs know that they are in a container. No link of the image's is followed."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(rootfs / MARK, flags, 0o755))
 
 
 def update_files(

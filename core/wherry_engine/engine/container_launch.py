@@ -23,10 +23,12 @@ from wherry.spec.storage import StorageDriver
 from wherry.toolkit.options import describe, unknown_options
 from wherry_engine.engine import links
 from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
-from wherry_engine.engine.container_files import Folders, Surroundings, own_mounts, shared_with, write_files
+from wherry_engine.engine.bundle_mounts import SHM_SIZE
+from wherry_engine.engine.container_files import Folders, Surroundings, mark, own_mounts, shared_with, write_files
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.init_program import find_init, wants_init
+from wherry_engine.engine.joins import SHAREABLE, Joined, joined
 from wherry_engine.engine.processes import Launch, Processes
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.engine.runtimes import Runtimes
@@ -88,11 +90,16 @@ class Launcher:
         """Everything before the commit; the container's process exists and has not begun."""
         parts = self._parts
         seen = self._seen(container, planned)
+        shared = joined(container, parts.find, parts.folders.shm)
         rootfs, ports, mounts = await together(
             self._rootfs(container), self._network(container, planned), self._mounts(container)
         )
+        if container.host.ipc_mode == SHAREABLE:
+            await self._pool.run("container.start.shm", lambda: self._mount_shm(container))
         driver, runtime = await parts.runtimes.get(container.runtime)
-        config = await self._pool.run("container.start.render", lambda: self._render(seen, planned, rootfs, mounts))
+        config = await self._pool.run(
+            "container.start.render", lambda: self._render(seen, shared, planned, rootfs, mounts)
+        )
         if driver.has("adapt"):
             config = await parts.drivers.call("container.start.adapt", driver, lambda hook: hook.adapt(config=config))
         await self._pool.run("container.start.bundle", lambda: self._write_bundle(container.id, config))
@@ -108,6 +115,10 @@ class Launcher:
         mounts = await self.prepare(container)
         await self._pool.run("container.start.rootfs", lambda: mount_all(mounts, target))
         return target
+
+    def _mount_shm(self, container: Container) -> None:
+        options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={container.host.shm_size or SHM_SIZE}")
+        mount_all([Mount(type="tmpfs", source="shm", options=options)], self._parts.folders.shm(container.id))
 
     async def prepare(self, container: Container) -> list[Mount]:
         """How to mount the container's root file system."""
@@ -166,11 +177,12 @@ class Launcher:
         return Seen(attrs.evolve(container, config=config), around)
 
     def _render(
-        self, seen: Seen, planned: Mapping[str, EndpointRecord], rootfs: Path, mounts: list[BundleMount]
+        self, seen: Seen, shared: Joined, planned: Mapping[str, EndpointRecord], rootfs: Path, mounts: list[BundleMount]
     ) -> Mapping[str, Any]:
         parts, container = self._parts, seen.container
         if seen.around is not None:
             write_files(parts.folders, container, planned, seen.around)
+        mark(rootfs)
         taken = [point.destination for point in container.mounts]
         given = BundleInput(
             container=container,
@@ -181,6 +193,7 @@ class Launcher:
             cgroups_path=f"{parts.cgroup_parent}/{container.id}",
             hostname=container.config.hostname,
             cgroup_version=parts.cgroup_version,
+            joined=shared,
             init=find_init(parts.init_path) if wants_init(container.host) else "",
             seccomp=parts.seccomp,
         )
@@ -264,6 +277,8 @@ class Launcher:
     async def _unmount(self, container: Container) -> None:
         folders = self._parts.folders
         await self._pool.run("container.end.rootfs", lambda: unmount_all(folders.rootfs(container.id)))
+        if container.host.ipc_mode == SHAREABLE:
+            await self._pool.run("container.end.shm", lambda: unmount_all(folders.shm(container.id)))
         for point in container.mounts:
             if point.type == "volume":
                 await self._parts.volumes.detach(point.name, container.id)

@@ -11,9 +11,10 @@ import attrs
 from wherry.errors import Invalid
 from wherry.model.configs import Config, HealthConfig, HostConfig, Resources, RestartPolicy
 from wherry.model.containers import ContainerSpec
-from wherry_engine.engine import container_files, health, resolv_conf
+from wherry_engine.engine import container_files, health, joins, resolv_conf
 from wherry_engine.engine.bundle import check
 from wherry_engine.engine.defaults import Defaults, with_defaults
+from wherry_engine.engine.limit_support import lacking
 from wherry_engine.engine.limits import memory_swap
 from wherry_engine.engine.ports import check_bindings
 from wherry_engine.engine.signals import parse_signal
@@ -167,7 +168,7 @@ def settle(
     host = with_defaults(spec.host, defaults)
     faults = check(config, host) + check_bindings(config, host) + _faults(config, host)
     faults += _shared_network_faults(spec.config, host) if host.network_mode.startswith("container:") else []
-    faults += [*container_files.faults(config, host), *resolv_conf.faults(host)]
+    faults += [*container_files.faults(config, host), *resolv_conf.faults(host), *joins.faults(host)]
     if faults:
         raise Invalid("; ".join(faults))
     shares_host = host.network_mode == "host" or host.uts_mode == "host"
@@ -184,6 +185,7 @@ def settle(
 
 def _settle_limits(given: Resources, cgroup_version: int) -> Resources:
     """With what Docker fills in, and without what says nothing."""
+    given = lacking(given, cgroup_version).without(given)
     return attrs.evolve(
         given,
         memory_swap=memory_swap(given),
@@ -211,8 +213,8 @@ def _faults(config: Config, host: HostConfig) -> list[str]:
         faults.append("--storage-opt is supported only for storage drivers with quotas, and this one has none")
     try:
         parse_signal(config.stop_signal or "TERM")
-    except Invalid:
-        faults.append(f"invalid signal: {config.stop_signal}")
+    except Invalid as error:
+        faults.append(error.text)
     return faults + (_health_faults(config.healthcheck) if config.healthcheck else [])
 
 

@@ -40,7 +40,11 @@ class Stopper:
 
     async def kill(self, ref: str, text: str) -> None:
         """Send a signal; KILL also waits for the end. Raises `Conflict` if nothing runs."""
-        container, number = self._book.get(ref), parse_signal(text or "KILL")
+        number, prefix = parse_signal(text or "KILL"), f"cannot kill container: {ref}"
+        try:
+            container = self._book.get(ref)
+        except NotFound as error:
+            raise NotFound(f"{prefix}: {error.text}") from error
         try:
             if await self._give_up_restart(container.id, "kill"):
                 return
@@ -49,13 +53,13 @@ class Stopper:
             else:
                 await self._signal(self._book.get(container.id), number)
         except Conflict as error:
-            raise Conflict(f"cannot kill container: {ref}: {error.text}") from error
+            raise Conflict(f"{prefix}: {error.text}") from error
 
-    async def _signal(self, container: Container, number: signal.Signals, *, by_user: bool = True) -> None:
+    async def _signal(self, container: Container, number: int, *, by_user: bool = True) -> None:
         """Send a signal. One that is to end the process wakes a paused container, and forbids the policy to restart it."""
         if not container.state.alive:
             raise Conflict(f"container {container.id} is not running")
-        ends = number == signal.SIGKILL or number == parse_signal(container.config.stop_signal or str(int(number)))
+        ends = number == signal.SIGKILL or number == parse_signal(container.config.stop_signal or str(number))
         if ends:
             self._restarts.forbid(container.id)
         if by_user:
@@ -64,7 +68,7 @@ class Stopper:
             await self._processes.kill(container.id, number)
         except NotFound as error:
             raise Conflict(f"container {container.id} is not running") from error
-        self._book.emit("kill", container, signal=str(int(number)))
+        self._book.emit("kill", container, signal=str(number))
         if ends:
             await self._pauser.wake(container.id)
 
@@ -76,7 +80,7 @@ class Stopper:
                 noted = attrs.evolve(container, manually_stopped=True)
                 await self._book.database.commit(self._book.table.put(noted), sync=False)
 
-    async def _end_by(self, container: Container, number: signal.Signals, grace: int, *, by_user: bool = True) -> None:
+    async def _end_by(self, container: Container, number: int, grace: int, *, by_user: bool = True) -> None:
         """Send `number`, then KILL after `grace` s. The caller has just seen that the container has a process."""
         ended = self._book.wait(container.id, "next-exit")
         try:

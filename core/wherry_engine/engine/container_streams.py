@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import attrs
 
-from wherry.errors import Conflict, Invalid
+from wherry.errors import Conflict, Invalid, NotFound
 from wherry.model.containers import Container
 from wherry.model.logs import LogQuery, Record
 from wherry_engine.engine.container_book import Book
@@ -51,9 +51,7 @@ class Streams:
             raise Conflict(f"container {ref} is restarting, wait until the container is running")
         ours, theirs = socket.socketpair()
         waiting = _Waiting(theirs, stdin and container.config.open_stdin, stdout, stderr)
-        if container.state.alive:
-            await self._connect(container.id, waiting)
-        else:
+        if not (container.state.alive and await self._connected(container.id, waiting)):
             self._waiting.setdefault(container.id, []).append(waiting)
         self._book.emit("attach", container)
 
@@ -64,6 +62,22 @@ class Streams:
                 await self._processes.close_stdin(container.id)
 
         return Attached(ours, close_stdin)
+
+    async def _connected(self, id: str, waiting: _Waiting) -> bool:
+        """Connect to a process that runs. False if it has just ended, and the record is about to say so."""
+        if self._processes.has_ended(id):
+            return False
+        end = waiting.end.dup()
+        try:
+            await self._connect(id, waiting)
+        except NotFound:
+            waiting.end = end
+            return False
+        except BaseException:
+            end.close()
+            raise
+        end.close()
+        return True
 
     async def _connect(self, id: str, waiting: _Waiting) -> None:
         with waiting.end:

@@ -52,6 +52,7 @@ VOLUME_KEYS = frozenset(["dangling", "driver", "label", "name"])
 PRUNE_KEYS = frozenset(["label", "label!", "until"])  # of containers and networks
 IMAGE_PRUNE_KEYS = PRUNE_KEYS | {"dangling"}
 VOLUME_PRUNE_KEYS = frozenset(["all", "label", "label!"])
+HEALTH = frozenset(["healthy", "none", "starting", "unhealthy"])
 STATUSES = frozenset(["created", "dead", "exited", "paused", "removing", "restarting", "running"])
 HEALTHS = frozenset(["healthy", "none", "starting", "unhealthy"])
 PREDEFINED = frozenset(["bridge", "host", "none"])
@@ -176,6 +177,8 @@ def select_containers(
         published=tuple(port_range("publish", value) for value in filters.get("publish")),
     )
     task = filters.boolean("is-task")
+    if bad := [value for value in filters.get("health") if value not in HEALTH]:
+        raise Invalid(f"unrecognized filter value for health: {bad[0]}")
     older, newer = (_bound(filters, key, find) for key in ("before", "since"))
     ancestors = _ancestors(filters, images, find_image) if filters.get("ancestor") else None
     if not filters.values and everything and limit <= 0:

@@ -29,7 +29,7 @@ def make_roots(data: Path, exec_root: Path) -> None:
 
 
 def _exec_folders(root: Path) -> tuple[Path, ...]:
-    return (root, root / "bundles", root / "netns")
+    return (root, root / "bundles", root / "netns", root / "shm")
 
 
 async def notice_reboot(database: Database, exec_root: Path) -> None:

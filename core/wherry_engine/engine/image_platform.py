@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from platform import machine
 from typing import Any, TypeVar
 
 import attrs
@@ -13,6 +14,12 @@ from wherry.model.images import Image
 
 K = TypeVar("K")
 _DEFAULT_VARIANT = {"arm64": "v8", "arm": "v7"}
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def architecture() -> str:
+    """The host's processor, as Go and image configs spell it."""
+    return _ARCHITECTURES.get(machine(), machine())
 
 
 @attrs.frozen
@@ -32,6 +39,11 @@ class Platform:
     def of(cls, image: Image) -> Platform:
         """An image's own."""
         return cls(image.os, image.architecture, image.variant)
+
+    @classmethod
+    def of_host(cls) -> Platform:
+        """This host's."""
+        return cls("linux", architecture())
 
     @classmethod
     def parse(cls, text: str) -> Platform | None:

@@ -21,19 +21,13 @@ from wherry.model.system import (
     VersionInfo,
 )
 from wherry_engine.engine.containers import Containers
+from wherry_engine.engine.image_platform import architecture
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.init_program import installed_init
 from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.engine.settings import Settings
 from wherry_engine.loader.catalog import catalog, group_of
 from wherry_engine.loader.families import FAMILIES
-
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-def architecture() -> str:
-    """This machine's architecture as image configs spell it."""
-    return ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def wherry_version() -> str:

@@ -14,8 +14,8 @@ PROGRAMS = ("tini-static", "docker-init", "catatonit")
 
 
 def wants_init(host: HostConfig) -> bool:
-    """Whether one is to be in front; in the host's process namespace there is one already."""
-    return bool(host.init) and host.pid_mode != "host"
+    """Whether one is to be in front; in a namespace of others there is one already."""
+    return bool(host.init) and host.pid_mode in ("", "private")
 
 
 def installed_init(configured: str) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from wherry.model.configs import Resources, ThrottleDevice
 from wherry_engine.engine.devices import number
+from wherry_engine.engine.limit_support import limits_swap
 
 PERIOD = 100_000  # µs, the kernel's own default
 NANO = 1_000_000_000
 _RLIM_INFINITY = (1 << 64) - 1
-_SWAP_ACCOUNTING = "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
 
 
 def rlimits(resources: Resources) -> list[dict[str, Any]]:
@@ -52,7 +50,7 @@ def _memory(given: Resources, cgroup_version: int) -> dict[str, Any]:
         memory["limit"] = given.memory
     if given.memory_reservation > 0:
         memory["reservation"] = given.memory_reservation
-    if memory_swap(given) > 0 and _limits_swap(cgroup_version):
+    if memory_swap(given) > 0 and limits_swap(cgroup_version):
         memory["swap"] = memory_swap(given)
     if cgroup_version == 1:  # version 2 has neither
         if given.memory_swappiness is not None and given.memory_swappiness >= 0:
@@ -60,11 +58,6 @@ def _memory(given: Resources, cgroup_version: int) -> dict[str, Any]:
         if given.oom_kill_disable:
             memory["disableOOMKiller"] = True
     return memory
-
-
-@lru_cache(maxsize=2)
-def _limits_swap(cgroup_version: int) -> bool:
-    return cgroup_version == 2 or os.path.exists(_SWAP_ACCOUNTING)
 
 
 def _cpu(given: Resources) -> dict[str, Any]:

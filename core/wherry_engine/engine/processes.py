@@ -185,6 +185,10 @@ class Processes:
         self._running.discard(id)
         self._told.pop(id, None)
 
+    def has_ended(self, id: str) -> bool:
+        """Whether the container's process is known to have ended, and has not been deleted yet."""
+        return id in self._told
+
     async def list(self) -> Sequence[ProcessInfo]:
         """Every container with a process, or with an exit that has not been deleted."""
         rows = await self._monitor.call("list")

@@ -15,19 +15,22 @@ from wherry.model.execs import ExecSpec
 _SYSTEM = re.compile(r"No such file or directory|Permission denied|Is a directory|Not a directory|Exec format error")
 _MISSING = re.compile(r"executable file (.* )?not found|(stat|open) \S+: no such file or directory")
 _REFUSED = re.compile(r"open executable|is a directory|exec .*permission denied|executable.*permission denied")
+_NO_NAME = 'exec: "": executable file not found in $PATH'
 
 
 def start_error(container: Container, error: WherryError) -> WherryError:
     """The error in the wording that clients know. What concerns the user's program is `Invalid`, as with Docker."""
     text = _SYSTEM.sub(lambda match: match[0].lower(), error.text)
     path = container.path
-    prefix = f"failed to create task for container: OCI runtime {container.runtime} failed"
+    prefix = f"failed to create task for container: OCI runtime create failed: {container.runtime} create failed"
+    if not path:
+        return Invalid(f"{prefix}: unable to start container process: {_NO_NAME}: unknown")
     if _MISSING.search(text) and path.rpartition("/")[2] in text:
         reason = f"stat {path}: no such file or directory" if "/" in path else "executable file not found in $PATH"
-        return Invalid(f'{prefix}: unable to start container process: exec: "{path}": {reason}')
+        return Invalid(f'{prefix}: unable to start container process: exec: "{path}": {reason}: unknown')
     if _REFUSED.search(text):
-        return Invalid(f'{prefix}: unable to start container process: exec: "{path}": permission denied')
-    return Failed(f"{prefix}: {text}")
+        return Invalid(f'{prefix}: unable to start container process: exec: "{path}": permission denied: unknown')
+    return Failed(f"{prefix}: {text}: unknown")
 
 
 def failure_code(error: WherryError) -> int:
@@ -48,6 +51,10 @@ def exec_error(spec: ExecSpec, error: Failed) -> WherryError:
     began = "exec failed: unable to start container process"  # what runc says itself, and crun does not
     text = _SYSTEM.sub(lambda match: match[0].lower(), error.text).removeprefix(f"{began}: ")
     prefix, path = f"OCI runtime exec failed: {began}", spec.command[0]
+    if spec.working_dir and not spec.working_dir.startswith("/"):
+        return Invalid("OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown")
+    if not path:
+        return Invalid(f"{prefix}: {_NO_NAME}: unknown")
     if chdir := _CHDIR.search(text):
         return Invalid(f'{prefix}: chdir to cwd ("{spec.working_dir}") set in config.json failed: {chdir[1]}: unknown')
     if _MISSING.search(text) and path.rpartition("/")[2] in text:

@@ -150,7 +150,7 @@ def _unknown(words: Sequence[str]) -> CliError:
         return CliError(
             f"{text}\n\nUsage:  {PROGRAM} {words[0]}\n\nRun '{PROGRAM} {words[0]} --help' for more information"
         )
-    return CliError(f"{PROGRAM}: '{words[0]}' is not a {PROGRAM} command.\nSee '{PROGRAM} --help'")
+    return CliError(f"{PROGRAM}: unknown command: {PROGRAM} {words[0]}\n\nRun '{PROGRAM} --help' for more information")
 
 
 def _with_usage(text: str, path: str, usage: str, verb: str = "Run") -> str:

@@ -99,7 +99,7 @@ def convert(kind: str, text: str) -> Any:
         from wherry_cli.output.human import parse_duration
 
         return parse_duration(text)
-    if kind == "filter" and "=" not in text:
+    if kind == "filter" and text and "=" not in text:
         raise ValueError("bad format of filter (expected name=value)")
     return text
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from wherry.model.configs import Config, HealthConfig, HostConfig, MountRequest, Resources
 from wherry_api.shapes.ports import bindings_json
 from wherry_engine.engine.security import masked_paths, readonly_paths
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 def _object(keys: Iterable[str]) -> Json | None:
     """Keys as an object of empty objects, null if there are none."""
-    return {key: {} for key in keys} or None
+    return {key: {} for key in sorted(keys)} or None
+
+
+def ordered(values: Mapping[str, T] | None) -> dict[str, T] | None:
+    """An object whose names are the user's, in their order: clients show objects as they come."""
+    return None if values is None else dict(sorted(values.items()))
 
 
 def _present(values: Mapping[str, object]) -> Json:
@@ -67,7 +73,7 @@ def config_json(config: Config) -> Json:
         "WorkingDir": config.working_dir,
         "Entrypoint": config.entrypoint,
         "OnBuild": config.on_build,
-        "Labels": config.labels,
+        "Labels": ordered(config.labels),
         **_present(optional),
         **stop_timeout,
     }
@@ -90,7 +96,7 @@ def image_config_json(config: Config) -> Json:
         "WorkingDir": config.working_dir,
         "Entrypoint": config.entrypoint,
         "OnBuild": config.on_build,
-        "Labels": config.labels or None,
+        "Labels": ordered(config.labels) or None,
         **_present(optional),
     }
 
@@ -163,10 +169,10 @@ def _effective(given: tuple[str, ...] | None, used: tuple[str, ...]) -> tuple[st
 def host_config_json(host: HostConfig) -> Json:
     """A container's HostConfig, complete."""
     optional = {
-        "Annotations": host.annotations,
-        "StorageOpt": host.storage_opt,
-        "Tmpfs": host.tmpfs,
-        "Sysctls": host.sysctls,
+        "Annotations": ordered(host.annotations),
+        "StorageOpt": ordered(host.storage_opt),
+        "Tmpfs": ordered(host.tmpfs),
+        "Sysctls": ordered(host.sysctls),
         "Runtime": host.runtime,
         "Mounts": [mount_request_json(each) for each in host.mounts or ()] or None,
     }
@@ -174,7 +180,7 @@ def host_config_json(host: HostConfig) -> Json:
     return {
         "Binds": host.binds,
         "ContainerIDFile": host.container_id_file,
-        "LogConfig": {"Type": host.log_config.type, "Config": host.log_config.config},
+        "LogConfig": {"Type": host.log_config.type, "Config": ordered(host.log_config.config)},
         "NetworkMode": host.network_mode,
         "PortBindings": bindings_json(host),
         "RestartPolicy": {

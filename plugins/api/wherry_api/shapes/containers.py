@@ -129,7 +129,7 @@ def _main_mac(container: Container) -> str:
 
 def network_settings_json(container: Container, sandbox_key: str, version: Version) -> Json:
     """The network as the container sees it; some facts of the default network stand at the top as well."""
-    networks = {name: endpoint_json(record) for name, record in container.networks.items()}
+    networks = {name: endpoint_json(record) for name, record in sorted(container.networks.items())}
     if version < (1, 45) and container.host.network_mode not in _PREDEFINED:
         for endpoint in networks.values():
             names = [*(endpoint["Aliases"] or ()), short_id(container.id), container.config.hostname]

@@ -23,12 +23,12 @@ NO_TRUNC = Option("no-trunc", "", "bool", "Show ids and texts in full.")
 
 def filters(given: Sequence[str]) -> str | None:
     """`name=value` texts as the API's filters."""
-    if not given:
+    if not any(given):
         return None
     from json import dumps
 
     wanted: dict[str, dict[str, bool]] = {}
-    for text in given:
+    for text in filter(None, given):
         name, _, value = text.partition("=")
         wanted.setdefault(name.strip().lower(), {})[value.strip()] = True
     return dumps(wanted, separators=(",", ":"))

@@ -24,7 +24,7 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     _check_running(container["State"])
     config, identity = container["Config"], container["Id"]
     tty, stdin = config["Tty"], config["OpenStdin"] and not values["no-stdin"]
-    check_stdin(stdin=stdin, tty=tty)
+    check_stdin(stdin=not values["no-stdin"], tty=tty)
     answer = app.client.request("POST", f"/containers/{identity}/wait")
     try:
         query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": values["detach-keys"]}
@@ -45,11 +45,11 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
 
 def _check_running(state: dict[str, object]) -> None:
     if not state.get("Running"):
-        raise CliError("cannot attach to a stopped container, start it first")
+        raise CliError("You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise CliError("cannot attach to a paused container, unpause it first")
+        raise CliError("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise CliError("cannot attach to a restarting container, wait until it is running")
+        raise CliError("You cannot attach to a restarting container, wait until it is running")
 
 
 ATTACH = Command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry_cli.app import App, Command
 from wherry_cli.commands._common import path_name
+from wherry_cli.containers.checks import check_env
 from wherry_cli.errors import CliError
 from wherry_cli.options import Option, Values
 
@@ -15,7 +16,7 @@ AGAIN = "May be given again."
 OPTIONS = (
     Option("detach", "d", "bool", "Leave the program running on its own, connected to nothing."),
     Option("detach-keys", "", "string", "Disconnect on this sequence of keys, such as 'ctrl-x,q'.", shown="ctrl-p,ctrl-q"),
-    Option("env", "e", "list", f"Set an environment variable, as NAME=VALUE, or as NAME to take over this shell's value. {AGAIN}"),
+    Option("env", "e", "list", f"Set an environment variable, as NAME=VALUE, or as NAME to take over this shell's value. {AGAIN}", check=check_env),
     Option("env-file", "", "list", f"Read environment variables from a file, one a line. {AGAIN}"),
     Option("interactive", "i", "bool", "Connect to the program's stdin."),
     Option("privileged", "", "bool", "Give the program every capability."),

@@ -69,7 +69,7 @@ def _console_size(request: dict[str, Any]) -> None:
 def create(app: App, values: Values, request: dict[str, Any]) -> str:
     """Create the container, after a pull where --pull says so; its id. Raises ApiError, CliError."""
     if values["pull"] not in ("always", "missing", "never"):
-        raise CliError(f'invalid pull option: "{values["pull"]}": must be one of "always", "missing" or "never"')
+        raise CliError(f'invalid pull option: \'{values["pull"]}\': must be one of "always", "missing" or "never"')
     path = values["cidfile"]
     if path and os.path.exists(path):
         raise CliError(f"container ID file found, make sure the other container isn't running or delete {path}")

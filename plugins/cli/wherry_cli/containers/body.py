@@ -106,7 +106,7 @@ def host_config(values: Values, binds: Sequence[str], bindings: Mapping[str, Any
         "VolumeDriver": values["volume-driver"],
         "VolumesFrom": values["volumes-from"],
         "Mounts": [mount(text) for text in values["mount"]],
-        "Annotations": _pairs(values["annotation"], "annotation"),
+        "Annotations": {name: value for name, _, value in (text.partition("=") for text in values["annotation"])},
         "CapAdd": capabilities(values["cap-add"]),
         "CapDrop": capabilities(values["cap-drop"]),
         "CgroupnsMode": values["cgroupns"],
@@ -131,6 +131,7 @@ def host_config(values: Values, binds: Sequence[str], bindings: Mapping[str, Any
         "Runtime": values["runtime"],
         "Isolation": values["isolation"],
     }
+    check_modes(values)
     if values["rm"] and found["RestartPolicy"]["Name"] not in ("", "no"):
         raise CliError("conflicting options: cannot specify both --restart and --rm", 125)
     found = (
@@ -139,6 +140,16 @@ def host_config(values: Values, binds: Sequence[str], bindings: Mapping[str, Any
     if "init" in values.given:
         found["Init"] = values["init"]
     return found
+
+
+def check_modes(values: Values) -> None:
+    """Whose namespaces the container may have. Raises CliError."""
+    allowed = {"pid": ("host", "private"), "uts": ("host",), "userns": ("host",), "cgroupns": ("host", "private")}
+    names = {"userns": "USER", "cgroupns": "CGROUP"}
+    for flag, known in allowed.items():
+        mode = values[flag]
+        if mode and mode not in known and not (flag == "pid" and mode.removeprefix("container:") not in ("", mode)):
+            raise CliError(f"--{flag}: invalid {names.get(flag, flag.upper())} mode", 125)
 
 
 def log_config(values: Values) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+_SYSCTLS = frozenset(
+    f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+)
+
 
 def check_host(text: str) -> None:
     """`HOST:ADDRESS` of --add-host. Raises ValueError."""
@@ -61,3 +65,20 @@ def check_label(text: str) -> None:
     """One --label. Raises ValueError."""
     if text.startswith("="):
         raise ValueError(f"invalid label '{text}': empty name")
+
+
+def check_dns(text: str) -> None:
+    """One --dns. Raises ValueError."""
+    from ipaddress import ip_address
+
+    try:
+        ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        raise ValueError(f"IP address is not correctly formatted: {text}") from None
+
+
+def check_sysctl(text: str) -> None:
+    """One --sysctl: those of namespaces. Raises ValueError."""
+    name, equals, _ = text.partition("=")
+    if not equals or not (name in _SYSCTLS or name.startswith(("net.", "fs.mqueue."))):
+        raise ValueError(f"sysctl '{text}' is not allowed")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from wherry_cli.containers.checks import (
     check_attach,
     check_cpus,
+    check_dns,
     check_env,
     check_gpus,
     check_host,
     check_label,
     check_mount,
     check_network,
+    check_sysctl,
     check_ulimit,
 )
 from wherry_cli.options import Option
@@ -62,7 +64,7 @@ HEALTH = (
 
 NETWORK = (
     Option("add-host", "", "list", f"Add a line to /etc/hosts, as HOST:ADDRESS; the address 'host-gateway' is this host's. {AGAIN}", check=check_host),
-    Option("dns", "", "list", f"Ask this DNS server. {AGAIN}"),
+    Option("dns", "", "list", f"Ask this DNS server. {AGAIN}", check=check_dns),
     Option("dns-opt", "", "list", "", target="dns-option"),
     Option("dns-option", "", "list", f"Add an option to the resolver's configuration. {AGAIN}"),
     Option("dns-search", "", "list", f"Look up short names in this domain too; '.' means in none. {AGAIN}"),
@@ -105,7 +107,7 @@ SECURITY = (
     Option("pid", "", "string", "See the processes of 'host' or 'container:NAME'."),
     Option("privileged", "", "bool", "Take away all protection: every capability, device and system call."),
     Option("security-opt", "", "list", f"Set a security option, such as no-new-privileges or seccomp=FILE. {AGAIN}"),
-    Option("sysctl", "", "map", f"Set a kernel parameter of the container's namespaces, as NAME=VALUE. {AGAIN}"),
+    Option("sysctl", "", "map", f"Set a kernel parameter of the container's namespaces, as NAME=VALUE. {AGAIN}", check=check_sysctl),
     Option("userns", "", "string", "Use the host's user namespace ('host') where the engine maps users."),
     Option("uts", "", "string", "Use the host's name ('host')."),
 )  # fmt: skip

@@ -20,7 +20,7 @@ def security(texts: Sequence[str]) -> dict[str, Any]:
             continue
         name, mark, value = text.partition("=") if "=" in text else text.partition(":")
         if not mark and name != "no-new-privileges":
-            raise CliError(f'invalid --security-opt: "{text}"', 125)
+            raise CliError(f'Invalid --security-opt: "{text}"', 125)
         if name == "seccomp" and value not in ("unconfined", "builtin"):
             text = f"seccomp={_profile(value)}"
         options.append(text)

@@ -192,7 +192,7 @@ def _date(text: str) -> str:
         instant = Instant(text)
     except ValueError:
         raise ValueError(
-            f'"{text}" is not a time: write 10m, a unix time, 2024-05-01 or 2024-05-01T10:11:12Z'
+            f'failed to parse value as time or duration: "{text}"; write 10m, a unix time, 2024-05-01 or 2024-05-01T10:11:12Z'
         ) from None
     return f"{instant.seconds}.{instant.fraction[:9]:<09}" if instant.fraction else str(instant.seconds)
 
