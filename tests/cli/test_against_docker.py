@@ -88,6 +88,19 @@ run -p foo busybox
 run --mount type=foo busybox
 run --rm -d --restart always busybox
 run -d -a stdout busybox
+run --dns nosuch busybox
+run --sysctl vm.swappiness=1 busybox
+run --sysctl nosuch busybox
+run --pid foo busybox
+run --pid container: busybox
+run --uts foo busybox
+run --userns foo busybox
+run --cgroupns foo busybox
+run --pull foo busybox
+run --security-opt foo busybox
+foo
+ps -f ''
+exec -e =x box-1 true
 run -it busybox
 run --cpus abc busybox
 run -l =x busybox
@@ -257,7 +270,7 @@ BODIES = """
 --entrypoint ""
 --entrypoint sh
 -h box --domainname d -u 1:2 -w /x --stop-signal TERM --stop-timeout 0
--l a=b -l c --annotation x=y
+-l a=b -l c --annotation x=y --annotation z
 -p 80 -p 8080:80/udp -p 127.0.0.1:90:90 -p [::1]:91:91 -p 100-102:200-202 -p 300-310:53 --expose 1000-1002 --expose 53/udp
 -p published=8080,target=80,protocol=udp
 -P

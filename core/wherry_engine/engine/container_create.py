@@ -30,7 +30,6 @@ from wherry_engine.engine.limit_support import lacking
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.journal.journal import Journal
-from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool
 
@@ -173,8 +172,8 @@ class Creator:
                 )
                 try:
                     record = await self._parts.volumes.create(spec)
-                except UnknownDriver as error:  # "not found" is the image to clients
-                    raise Invalid(f"error looking up volume plugin {point.driver}: {error.text}") from error
+                except NotFound as error:  # its driver: as `_find`
+                    raise Invalid(error.text) from error
                 point = attrs.evolve(point, source=record.mountpoint, driver=record.driver)
             points.append(point)
         container = attrs.evolve(container, mounts=tuple(points))
