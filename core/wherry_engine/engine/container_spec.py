@@ -215,7 +215,7 @@ def _faults(config: Config, host: HostConfig) -> list[str]:
         parse_signal(config.stop_signal or "TERM")
     except Invalid as error:
         faults.append(error.text)
-    return faults + (_health_faults(config.healthcheck) if config.healthcheck else [])
+    return faults
 
 
 def _shared_network_faults(given: Config, host: HostConfig) -> list[str]:
@@ -230,15 +230,6 @@ def _shared_network_faults(given: Config, host: HostConfig) -> list[str]:
         "port exposing and the container type network mode": given.exposed_ports,
     }
     return [f"conflicting options: {text}" for text, said in conflicts.items() if said][:1]
-
-
-def _health_faults(health: HealthConfig) -> list[str]:
-    named = {
-        "Interval": health.interval, "Timeout": health.timeout, "StartPeriod": health.start_period,
-        "StartInterval": health.start_interval,
-    }  # fmt: skip
-    faults = [f"{name} in Healthcheck cannot be less than 1ms" for name, ns in named.items() if ns and ns < 1_000_000]
-    return faults + (["Retries in Healthcheck cannot be negative"] if health.retries < 0 else [])
 
 
 def policy_faults(policy: RestartPolicy) -> list[str]:
