@@ -176,6 +176,12 @@ def test_links_are_names_in_a_network_and_lines_and_variables_in_the_default_one
     assert seen[0] == "db"
     assert f"THE_DB_PORT_5432_TCP=tcp://{address(docker, 'db', 'bridge')}:5432" in seen
     assert "THE_DB_ENV_KEY=value" in seen
+    docker("rm", "--link", "user/the-db")
+    assert docker("inspect", "-f", "{{json .HostConfig.Links}}", "user") == "null"
+    assert "the-db" not in docker("exec", "user", "cat", "/etc/hosts")
+    assert docker("inspect", "-f", "{{.State.Running}}", "db") == "true"
+    assert "has no link the-db" in docker.run("rm", "--link", "user/the-db").stderr
+    assert "cannot remove the default link name of the container" in docker.run("rm", "--link", "user").stderr
     docker("stop", "-t", "0", "db")
     done = docker.run("run", "--rm", "--link", "db", "busybox", "true")
     assert "Cannot link to a non running container: /db AS /" in done.stderr

@@ -42,6 +42,7 @@ from wherry_engine.engine.image_platform import Platform
 from wherry_engine.engine.images import Images, make_images
 from wherry_engine.engine.layer_names import snapshot_name
 from wherry_engine.engine.layers import Layers
+from wherry_engine.engine.link_remove import Unlinker
 from wherry_engine.engine.memberships import Memberships
 from wherry_engine.engine.network_care import NetworkCare
 from wherry_engine.engine.networks import Networks
@@ -178,6 +179,7 @@ def compose(given: Ground) -> Composed:
     containers = Containers(
         book=book, creator=creator, runner=runner, stopper=stopper, pauser=pauser, updater=updater,
         verbs=verbs, streams=streams, statistics=statistics, launcher=launcher, folders=folders,
+        unlinker=Unlinker(book, journal, actors, folders),
     )  # fmt: skip
     memberships = Memberships(
         book=book, journal=journal, actors=actors, networks=networks, endpoints=endpoints,

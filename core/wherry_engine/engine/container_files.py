@@ -123,6 +123,14 @@ def update_files(
         (folder / "resolv.conf").write_text(asked[1].text())
 
 
+def drop_line(folders: Folders, container: Container, line: str) -> None:
+    """Take a line out of the container's hosts, if it is there."""
+    file = folders.container(container.id) / "hosts"
+    lines = file.read_text().splitlines(keepends=True)
+    if line in lines:
+        file.write_text("".join(each for each in lines if each != line))
+
+
 def hosts(container: Container, networks: Mapping[str, EndpointRecord], around: Surroundings) -> str:
     """The container's own lines of /etc/hosts."""
     text = ""

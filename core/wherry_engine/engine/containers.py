@@ -21,6 +21,7 @@ from wherry_engine.engine.container_streams import Attached, Streams
 from wherry_engine.engine.container_update import Updater
 from wherry_engine.engine.container_verbs import Verbs
 from wherry_engine.engine.filters import Filters
+from wherry_engine.engine.link_remove import Unlinker
 
 
 class Containers:
@@ -29,10 +30,12 @@ class Containers:
     def __init__(
         self, *, book: Book, creator: Creator, runner: Runner, stopper: Stopper, pauser: Pauser, updater: Updater,
         verbs: Verbs, streams: Streams, statistics: Statistics, launcher: Launcher, folders: Folders,
+        unlinker: Unlinker,
     ) -> None:  # fmt: skip
         self._book, self._creator, self._runner, self._stopper = book, creator, runner, stopper
         self._pauser, self._updater, self._verbs = pauser, updater, verbs
         self._streams, self._statistics, self._launcher, self._folders = streams, statistics, launcher, folders
+        self._unlinker = unlinker
 
     def list(self) -> Sequence[Container]:
         """All containers, newest first."""
@@ -63,8 +66,10 @@ class Containers:
         await self._stopper.restart(ref, timeout, signal)
 
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
-        """Remove it; `volumes` takes its anonymous volumes along."""
-        del link  # links are recorded in the container alone
+        """Remove it; `volumes` takes its anonymous volumes along. With `link`, remove the link that CONTAINER/ALIAS names."""
+        if link:
+            await self._unlinker.unlink(ref)
+            return
         await self._stopper.remove(ref, force=force, volumes=volumes)
 
     async def pause(self, ref: str) -> None:

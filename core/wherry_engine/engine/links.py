@@ -5,7 +5,7 @@ In networks with names a link is one more name (sandbox_views).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -52,6 +52,17 @@ def linked(container: Container, find: Callable[[str], Container]) -> list[Linke
             raise Conflict(f"Cannot link to /{other.name}, as it does not belong to the default network")
         found.append(Linked(alias, other))
     return found
+
+
+def present(names: Iterable[str], alias: str, find: Callable[[str], Container]) -> Iterator[Linked]:
+    """Those of these containers that are still in the default network, under the alias."""
+    for name in names:
+        try:
+            other = find(name)
+        except NotFound:
+            continue
+        if DEFAULT in other.networks:
+            yield Linked(alias, other)
 
 
 def host_line(each: Linked) -> tuple[str, str]:

@@ -15,6 +15,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 _PARAMETER = re.compile(r"\{(\w+)\}")
 # These names hold slashes, so that a path goes on only after the last; other names and ids hold none.
 _SLASHED = ("/images/", "/plugins/")
+_LINK = "/containers/{id}"  # what is removed may be a link, CONTAINER/ALIAS
 
 
 @attrs.frozen
@@ -28,7 +29,7 @@ class Route:
     @property
     def pattern(self) -> re.Pattern[str]:
         """The path as a regular expression with a group for each parameter."""
-        value = ".+" if self.path.startswith(_SLASHED) else "[^/]+"
+        value = ".+" if self.path.startswith(_SLASHED) or self.path == _LINK else "[^/]+"
         return re.compile(_PARAMETER.sub(rf"(?P<\1>{value})", self.path))
 
 
