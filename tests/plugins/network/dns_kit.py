@@ -61,7 +61,8 @@ def answer(data: bytes) -> Answer:
         type, _, _, length = struct.unpack_from(">HHIH", data, at)
         at += 10
         part = data[at : at + length]
-        values.append(socket.inet_ntoa(part) if type == A else _text(part))
+        family = {A: socket.AF_INET, AAAA: socket.AF_INET6}.get(type)
+        values.append(socket.inet_ntop(family, part) if family else _text(part))
         at += length
     return Answer(id, flags & 15, bool(flags & 0x0200), values)
 

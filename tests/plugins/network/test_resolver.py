@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
 import signal
@@ -84,6 +85,32 @@ def test_other_types_of_a_known_name_are_nothing_instead_of_no_such_name(world: 
     for type in (AAAA, TXT):
         found = asker.ask("alpha", type)
         assert (found.code, found.values) == (NOERROR, [])
+
+
+def test_a_container_with_both_ips_has_an_address_of_each_and_both_lead_back(world: World) -> None:
+    both = [place("net", address, "alpha", "web") for address in ("10.0.0.2", "fd00:1::2")]
+    asker = world.add("one", *both)
+    world.add("two", place("net", "fd00:1::3", "six", "web"))
+    assert asker.ask("alpha").values == ["10.0.0.2"]
+    assert asker.ask("alpha", AAAA).values == ["fd00:1::2"]
+    assert sorted(asker.ask("web", AAAA).values) == ["fd00:1::2", "fd00:1::3"]
+    assert (asker.ask("six").code, asker.ask("six").values) == (NOERROR, [])
+    reverse = ipaddress.ip_address("fd00:1::3").reverse_pointer
+    assert asker.ask(reverse, PTR).values == ["six.net"]
+    assert asker.ask("2.0.0.10.in-addr.arpa", PTR).values == ["alpha.net"]
+    world.service.sandbox_gone("two")
+    assert asker.ask(reverse, PTR).code == SERVFAIL
+
+
+def test_who_asks_for_both_ips_in_turn_still_gets_each_address_first(world: World) -> None:
+    for number in range(2):
+        world.add(f"c{number}", place("net", f"10.0.0.{number + 2}", f"c{number}", "web"))
+    asker = Client(world._netns["c0"])
+    firsts = set()
+    for _ in range(4):
+        firsts.add(asker.ask("web").values[0])
+        assert asker.ask("web", AAAA).values == []
+    assert firsts == {"10.0.0.2", "10.0.0.3"}
 
 
 def test_a_shared_alias_gives_all_addresses_each_first_in_its_turn(world: World) -> None:

@@ -64,6 +64,10 @@ def test_answers_are_for_one_id_and_one_question_in_any_case() -> None:
         ("256.3.2.1.in-addr.arpa", None),
         ("x.3.2.1.in-addr.arpa", None),
         ("4.3.2.1.ip6.arpa", None),
+        ("2." + "0." * 23 + "1.0.0.0.0.0.d.f.ip6.arpa", bytes.fromhex("fd000001" + "00" * 11 + "02")),
+        ("2." + "0." * 30 + "x.ip6.arpa", None),
+        ("20." + "0." * 30 + "0.ip6.arpa", None),
+        ("0." * 32 + "in-addr.arpa", None),
     ],
 )
 def test_a_reverse_name_is_an_address(name: str, address: bytes | None) -> None:

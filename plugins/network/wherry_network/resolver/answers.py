@@ -10,6 +10,7 @@ from wherry_network.resolver.state import Entry
 from wherry_network.resolver.wire import Question
 
 Reply = Callable[[bytes], None]
+_SIZES = {wire.A: 4, wire.AAAA: 16}
 
 
 def local(names: Names, viewer: Entry, question: Question, room: int) -> bytes | None:
@@ -18,11 +19,10 @@ def local(names: Names, viewer: Entry, question: Question, room: int) -> bytes |
         return None
     if question.type == wire.PTR:
         return _reverse(names, viewer, question, room)
-    addresses = names.addresses(viewer, question.name)
-    if addresses:  # of other types there is nothing, which is not the same as no such name
-        records = [wire.address_record(each) for each in addresses] if question.type == wire.A else []
-        return wire.answer(question, records, room)
-    short = "." not in question.name and question.type in (wire.A, wire.AAAA)
+    addresses = names.addresses(viewer, question.name, _SIZES.get(question.type, 0))
+    if addresses is not None:  # none of this type is not the same as no such name
+        return wire.answer(question, [wire.address_record(each) for each in addresses], room)
+    short = "." not in question.name and question.type in _SIZES
     return wire.answer(question, (), room) if viewer.keeps_short_names and short else None
 
 

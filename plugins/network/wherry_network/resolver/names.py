@@ -24,7 +24,7 @@ class Names:
         self.drop(id)
         self._entries[id] = entry
         for place in entry.places:
-            address = socket.inet_aton(place.address)
+            address = _packed(place.address)
             self._by_address[place.network_id, address] = place
             for name in _distinct(place):
                 self._by_name.setdefault((place.network_id, name), []).append(address)
@@ -33,7 +33,7 @@ class Names:
         """It has none any more."""
         entry = self._entries.pop(id, None)
         for place in entry.places if entry else ():
-            address = socket.inet_aton(place.address)
+            address = _packed(place.address)
             if self._by_address.get((place.network_id, address)) is place:
                 del self._by_address[place.network_id, address]
             for name in _distinct(place):
@@ -42,8 +42,9 @@ class Names:
                 if not addresses:
                     del self._by_name[place.network_id, name]
 
-    def addresses(self, viewer: Entry, name: str) -> list[bytes]:
-        """Who is meant by `name` there: its own links first, then the networks in their order; none if nobody is.
+    def addresses(self, viewer: Entry, name: str, size: int) -> list[bytes] | None:
+        """The addresses, of so many bytes, of who is meant by `name` there: its own links first, then the networks in
+        their order; None if nobody is.
 
         Each answer begins with another address, so that callers who take the first share the load.
         """
@@ -52,10 +53,13 @@ class Names:
                 if network in (None, place.network.lower()):
                     found = self._linked(place, called) or self._by_name.get((place.network_id, called))
                     if found:
-                        self._turn += 1
-                        at = self._turn % len(found)
-                        return found[at:] + found[:at]
-        return []
+                        return self._turned([address for address in found if len(address) == size])
+        return None
+
+    def _turned(self, found: list[bytes]) -> list[bytes]:
+        self._turn += bool(found)
+        at = self._turn % max(len(found), 1)
+        return found[at:] + found[:at]
 
     def _linked(self, place: Place, name: str) -> list[bytes] | None:
         for alias, target in place.links.items():
@@ -71,6 +75,10 @@ class Names:
             if found:
                 return [f"{name}.{found.network}" for name in found.names]
         return []
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
 def _distinct(place: Place) -> set[str]:

@@ -19,7 +19,7 @@ from wherry_network._nft import NftError, change_inside
 from wherry_network.resolver import state
 from wherry_network.resolver.state import Entry, Place
 
-VERSION = "1"  # another one makes the next engine replace the process
+VERSION = "2"  # another one makes the next engine replace the process
 PATIENCE = 5.0  # seconds in which the process must answer; it is started again in less than a tenth of one
 # Outside of what the kernel hands out by itself (net.ipv4.ip_local_port_range): found free again after a restart.
 _PORTS = range(61000, 65536)

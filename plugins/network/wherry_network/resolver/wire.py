@@ -123,8 +123,8 @@ def failure(question: Question, code: int = SERVFAIL) -> bytes:
 
 
 def address_record(address: bytes) -> bytes:
-    """An A record for the name that was asked for."""
-    return _record(A, address)
+    """An A or AAAA record for the name that was asked for."""
+    return _record(A if len(address) == 4 else AAAA, address)
 
 
 def pointer_record(name: str) -> bytes:
@@ -161,10 +161,20 @@ def code(data: bytes) -> int:
 
 
 def reverse_address(name: str) -> bytes | None:
-    """The IPv4 address that a name below in-addr.arpa asks about."""
-    parts = name.removesuffix(".in-addr.arpa").split(".")
-    if not name.endswith(".in-addr.arpa") or len(parts) != 4:
+    """The address that a name below in-addr.arpa (IPv4) or ip6.arpa (IPv6, RFC 3596) asks about."""
+    for zone, parse_parts in ((".in-addr.arpa", _octets), (".ip6.arpa", _nibbles)):
+        if name.endswith(zone):
+            return parse_parts(name.removesuffix(zone).split(".")[::-1])
+    return None
+
+
+def _octets(parts: Sequence[str]) -> bytes | None:
+    if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and int(part) < 256 for part in parts):
         return None
-    if not all(part.isascii() and part.isdecimal() and int(part) < 256 for part in parts):
+    return bytes(int(part) for part in parts)
+
+
+def _nibbles(parts: Sequence[str]) -> bytes | None:
+    if len(parts) != 32 or not all(len(part) == 1 and part in "0123456789abcdef" for part in parts):
         return None
-    return bytes(int(part) for part in reversed(parts))
+    return bytes.fromhex("".join(parts))
