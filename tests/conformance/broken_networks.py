@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from wherry.errors import Conflict, NotFound, Unavailable
+from wherry.linux.namespaces import in_netns
 from wherry.spec.network import Attachment, Context, Endpoint, EndpointState, Network, PortMapping, hookimpl
 from wherry_network.bridge import Driver
 
@@ -173,6 +174,42 @@ class Careless(Driver):
         return None
 
 
+class Waiting(Driver):
+    """Lets the kernel look for a second whether somebody else has the address."""
+
+    @hookimpl
+    def attach(self, network: Network, endpoint: Endpoint, netns: int) -> Attachment:
+        found = super().attach(network, attrs.evolve(endpoint, addresses=endpoint.addresses[:1]), netns)
+
+        def again() -> None:
+            for setting in ("disable_ipv6=0", "accept_dad=1"):
+                subprocess.run(["sysctl", "-qw", f"net.ipv6.conf.{endpoint.interface}.{setting}"], check=True)
+            command = ["ip", "address", "add", endpoint.addresses[1], "dev", endpoint.interface]
+            subprocess.run(command, check=True)
+
+        in_netns(netns, again)
+        return found
+
+
+class Talkative(Driver):
+    """Speaks IPv6 unasked."""
+
+    @hookimpl
+    def attach(self, network: Network, endpoint: Endpoint, netns: int) -> Attachment:
+        found = super().attach(network, endpoint, netns)
+        setting = f"net.ipv6.conf.{endpoint.interface}.disable_ipv6=0"
+        in_netns(netns, lambda: subprocess.run(["sysctl", "-qw", setting], check=True))
+        return found
+
+
+class OldFashioned(Driver):
+    """Publishes on IPv4."""
+
+    @hookimpl
+    def publish(self, network: Network, endpoint: Endpoint, ports: Sequence[PortMapping]) -> None:
+        super().publish(network, endpoint, [port for port in ports if port.version == 4])
+
+
 BROKEN: dict[str, type[Any]] = {
     "test_a_network_may_be_created_twice": CreatingOnce,
     "test_a_network_may_be_deleted_twice": DeletingOnce,
@@ -191,4 +228,9 @@ BROKEN: dict[str, type[Any]] = {
     "test_containers_of_two_networks_do_not_reach_each_other": Open,
     "test_a_published_port_leads_to_the_container_and_ends_with_its_endpoint": Unpublishing,
     "test_reconcile_brings_back_what_somebody_flushed": Careless,
+    "test_an_ipv6_address_is_there_at_once": Waiting,
+    "test_an_interface_without_an_ipv6_address_speaks_no_ipv6": Talkative,
+    "test_containers_of_one_network_reach_each_other_by_ipv6": Isolating,
+    "test_containers_of_two_networks_do_not_reach_each_other_by_ipv6": Open,
+    "test_a_port_published_on_ipv6_leads_to_the_container": OldFashioned,
 }

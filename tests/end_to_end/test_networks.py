@@ -3,99 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from scripts import images
-from scripts.engine import Engine, workplace
+from tests.end_to_end.network_kit import SERVE, Docker, own_engine, served, soon
 
 from wherry.linux.namespaces import in_netns
 from wherry.testing.ledger import Ledger
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
-SERVE = ("busybox", "httpd", "-f", "-p", "80", "-h", "/bin")
 MENDED = 1.0  # s within which what others broke works again
-
-
-class Docker:
-    """The docker client of one engine, whose containers a kill ends at once."""
-
-    def __init__(self, host: str) -> None:
-        self._command = ["docker", "-H", host]
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Whatever comes of it."""
-        return subprocess.run([*self._command, *words], capture_output=True, text=True, timeout=60)
-
-    def __call__(self, *words: str) -> str:
-        """What it prints; it must succeed."""
-        done = self.run(*words)
-        assert done.returncode == 0, f"{words}: {done.stderr}"
-        return done.stdout.strip()
-
-    def refused(self, *words: str) -> str:
-        """What it complains of; it must fail."""
-        done = self.run(*words)
-        assert done.returncode != 0, f"{words} succeeded"
-        text = done.stderr.partition("Error response from daemon: ")[2]
-        return text.split("\n\nRun 'docker")[0].removesuffix("exit status 1\n").strip()
-
-    def start(self, name: str, *words: str) -> str:
-        """A container; its id."""
-        return self("run", "-d", "--name", name, "--stop-signal", "KILL", *words)
-
-    def settings(self, name: str) -> Any:
-        """Its NetworkSettings."""
-        return json.loads(self("inspect", name))[0]["NetworkSettings"]
-
-    def inside(self, name: str, *words: str) -> str:
-        """What a program of the host prints in the container's network namespace."""
-        pid = self("inspect", name, "-f", "{{.State.Pid}}")
-        done = subprocess.run(["nsenter", "-t", pid, "-n", *words], capture_output=True, text=True, check=True)
-        return done.stdout
 
 
 @pytest.fixture
 def docker(host_ledger: Ledger) -> Iterator[Docker]:
-    with workplace() as where:
-        engine = Engine(where)
-        try:
-            client = Docker(where.host)
-            client("load", "-qi", str(images.busybox()))
-            yield client
-            for name in client("ps", "-aq").split():
-                client("rm", "-f", name)
-            engine.stop()
-        finally:
-            engine.discard()
-
-
-def served(port: int) -> bool:
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", port, timeout=0.2
-    )  # a lost packet is sent again after 1 s only
-    try:
-        connection.request("GET", "/busybox")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def soon(what: Callable[[], bool], seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
+    with own_engine() as client:
+        yield client
 
 
 def test_a_running_container_joins_and_leaves_networks_and_its_ports_go_with_it(docker: Docker) -> None:

@@ -196,6 +196,14 @@ async def mended(engine: Engine) -> None:
         await asyncio.sleep(0.05)
 
 
+async def linked(engine: Engine) -> None:
+    """Two in the default network, of which one knows the other; they are in a network with names as well."""
+    any_port = {"80/tcp": (PortBinding(),)}
+    for name, links in (("one", ()), ("two", ("one:friend",))):
+        await run(engine, name, network_mode="bridge", port_bindings=any_port, links=links)
+        await engine.memberships.connect("lab", name, EndpointSpec())
+
+
 async def paused(engine: Engine) -> None:
     await run(engine, "one")
     await engine.containers.pause("one")
@@ -258,6 +266,7 @@ SCENARIOS: dict[str, Scenario] = {
     "container-top": Scenario(lambda e: e.containers.top("one"), lambda e: run(e, "one")),
     "container-stats": Scenario(lambda e: e.containers.stats("one", pair=True), lambda e: run(e, "one")),
     "container-rename": Scenario(lambda e: e.containers.rename("one", "two"), lambda e: e.containers.create(spec("one"))),
+    "container-unlink": Scenario(lambda e: e.containers.remove("two/friend", link=True), linked),
     "container-prune": Scenario(lambda e: e.containers.prune(Filters()), lambda e: e.containers.create(spec("one"))),
     "container-size": Scenario(lambda e: e.containers.size("one"), lambda e: e.containers.create(spec("one"))),
     "engine-info": Scenario(lambda e: e.info()),
@@ -282,7 +291,7 @@ class Lab:
         if not self.engine.images.list():
             await load(self.engine, "base")
         if not [n for n in self.engine.networks.list() if n.name == "lab"]:
-            await self.engine.networks.create(NetworkSpec(name="lab"))
+            await self.engine.networks.create(NetworkSpec(name="lab", enable_ipv6=True))
         await self.engine.volumes.create(VolumeSpec(name="kept"))
 
     async def clean(self) -> None:

@@ -62,7 +62,23 @@ def test_a_range_takes_the_first_free_port_after_the_last_used() -> None:
 def test_publish_all_uses_the_exposed_ports() -> None:
     config = Config(exposed_ports=("80/tcp", "53/udp"))
     found = wanted(config, HostConfig(publish_all_ports=True))
-    assert {(m.container_port, m.protocol) for m, _ in found} == {(80, "tcp"), (53, "udp")}
+    assert {(m.container_port, m.protocol) for (m,), _ in found} == {(80, "tcp"), (53, "udp")}
+
+
+def test_a_port_without_an_address_is_on_all_of_them_under_one_number() -> None:
+    asked = wanted(Config(), bindings(p80=""), ("0.0.0.0", "::"))
+    four, six = asyncio.run(PortChooser().reserve(asked, Host().reserve))
+    assert (four.host_address, six.host_address) == ("0.0.0.0", "::")
+    assert four.host_port == six.host_port != 0
+    asked = wanted(Config(), bindings(p80="8080"), ("::",))
+    assert [(port.host_address, port.host_port) for port in asked[0][0]] == [("::", 8080)]
+
+
+def test_an_address_of_ipv6_may_be_asked_for_in_any_spelling() -> None:
+    host = HostConfig(port_bindings={"80/tcp": (PortBinding(host_ip="0:0::1", host_port="8080"),)})
+    assert check_bindings(Config(), host) == []
+    ((mapping,), _) = wanted(Config(), host, ("0.0.0.0",))[0]
+    assert (mapping.host_address, mapping.version) == ("::1", 6)
 
 
 @pytest.mark.parametrize(

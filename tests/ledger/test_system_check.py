@@ -94,12 +94,12 @@ def plant_netns(lab: Lab) -> str:
 
 def lose_rules(lab: Lab) -> str:
     run("nft", f"flush chain ip wherry_{lab.instance} forward")
-    return f"of chain forward is missing in table wherry_{lab.instance}"
+    return f"of chain forward is missing in table ip wherry_{lab.instance}"
 
 
 def lose_table(lab: Lab) -> str:
     run("nft", f"delete table ip wherry_{lab.instance}")
-    return f"the chain prerouting is missing in table wherry_{lab.instance}"
+    return f"the chain prerouting is missing in table ip wherry_{lab.instance}"
 
 
 def group(lab: Lab, name: str) -> Path:

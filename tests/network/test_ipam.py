@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wherry.errors import Forbidden, Invalid, Unavailable
 from wherry.model.networks import IpamPool
-from wherry_engine.engine.ipam import Allocator, check_overlap, choose_pool, complete_pool, mac_for
+from wherry_engine.engine.ipam import Allocator, check_overlap, choose_pool, complete_pool, local_pools, mac_for
 
 
 def test_subnets_come_in_dockers_order() -> None:
@@ -52,6 +52,18 @@ def test_a_chosen_subnet_overlaps_nothing(taken: list[tuple[int, int]]) -> None:
         assert free == []
         return
     assert not any(chosen.overlaps(ipaddress.IPv4Network(other)) for other in used)
+
+
+def test_ipv6_subnets_are_64s_of_a_unique_local_prefix_that_each_engine_has_for_itself() -> None:
+    used = ["10.0.0.0/8"]
+    for _ in range(3):
+        used.append(choose_pool(used, ["10.9.0.0/16", "fe80::/64"], local_pools("one")))
+    assert len(set(used)) == 4
+    chosen = [ipaddress.IPv6Network(each) for each in used[1:]]
+    assert all(each.prefixlen == 64 and each.subnet_of(ipaddress.IPv6Network("fd00::/8")) for each in chosen)
+    assert len({each.supernet(new_prefix=48) for each in chosen}) == 1
+    assert local_pools("one") == local_pools("one") != local_pools("two")
+    assert choose_pool((), [used[1]], local_pools("one")) == used[2]
 
 
 def test_a_subnet_that_overlaps_another_networks_is_refused() -> None:
@@ -158,5 +170,14 @@ def test_an_ipv6_subnet_has_no_broadcast_address() -> None:
     assert [pool.allocate(), pool.allocate()] == ["fd00::2/126", "fd00::3/126"]
 
 
+def test_a_pool_of_more_than_2_to_the_64th_addresses_is_not_counted_through() -> None:
+    pool = Allocator("fd00::/8", "fd00::1", reserved=["fd00::3"], used={"fd00::2/8": "web"})
+    assert [pool.allocate() for _ in range(2)] == ["fd00::4/8", "fd00::5/8"]
+    assert pool.allocate("fdff:ffff::1") == "fdff:ffff::1/8"
+    assert complete_pool(IpamPool(subnet="fd00::/8")).gateway == "fd00::1"
+    assert complete_pool(IpamPool(subnet="fd00::/16", ip_range="fd00:0:0:7::/64")).gateway == "fd00:0:0:7::"
+
+
 def test_an_address_has_always_the_same_mac() -> None:
     assert mac_for("172.17.0.2/16") == mac_for("172.17.0.2") == "02:42:ac:11:00:02"
+    assert mac_for("fd00::7:2/64") == "02:42:00:07:00:02"

@@ -142,7 +142,8 @@ def test_live_routes_are_all_destinations_but_everything() -> None:
     netlink.execute(
         netlink.add_route("default", gateway="10.0.0.1"), netlink.add_route("172.18.0.0/16", gateway="10.0.0.1")
     )
-    assert sorted(netlink.live_routes()) == ["10.0.0.0/24", "172.18.0.0/16"]
+    netlink.execute(netlink.add_address(index, "fd00:1::2/64"), netlink.add_route("default", gateway="fd00:1::1"))
+    assert sorted(netlink.live_routes()) == ["10.0.0.0/24", "172.18.0.0/16", "fd00:1::/64", "fe80::/64"]
 
 
 def test_every_link_is_listed_with_its_name_kind_and_master() -> None:

@@ -83,20 +83,39 @@ def test_one_network_gives_the_default_route_and_all_give_their_own(sandboxes: S
     second = Attachment("", ("10.0.1.1",))
     pairs = [("eth0", first), ("eth1", second)]
     for _ in range(2):
-        sandboxes.configure("a", pairs, "eth0")
+        sandboxes.configure("a", pairs, ["eth0", "eth1"])
     shown = inside(sandboxes, "a", "ip", "route")
     assert "default via 10.0.0.1 dev eth0" in shown
     assert "10.8.0.0/16 via 10.0.0.9 dev eth0" in shown
     assert "10.9.0.0/16 dev eth0" in shown
-    sandboxes.configure("a", pairs, "eth1")
+    sandboxes.configure("a", pairs, ["eth1", "eth0"])
     assert inside(sandboxes, "a", "ip", "route", "show", "default").startswith("default via 10.0.1.1 dev eth1")
-    sandboxes.configure("a", pairs, "")
+    sandboxes.configure("a", pairs, [])
     assert inside(sandboxes, "a", "ip", "route", "show", "default") == ""
+
+
+def test_ipv6_has_a_default_route_of_its_own_from_the_first_network_that_has_a_gateway_of_it(
+    sandboxes: Sandboxes,
+) -> None:
+    sandboxes.create("a")
+    for interface, number in (("eth0", 0), ("eth1", 1)):
+        plug(sandboxes, "a", interface, f"10.0.{number}.2/24")
+        inside(sandboxes, "a", "sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=0")
+        inside(sandboxes, "a", "ip", "addr", "add", f"fd00:{number}::2/64", "dev", interface, "nodad")
+    both = Attachment("", ("10.0.1.1", "fd00:1::1"))
+    pairs = [("eth0", Attachment("", ("10.0.0.1",))), ("eth1", both)]
+    for _ in range(2):
+        sandboxes.configure("a", pairs, ["eth0", "eth1"])
+    assert "default via 10.0.0.1 dev eth0" in inside(sandboxes, "a", "ip", "route")
+    assert "default via fd00:1::1 dev eth1" in inside(sandboxes, "a", "ip", "-6", "route")
+    sandboxes.configure("a", [("eth0", Attachment("", ("10.0.0.1", "fd00:0::1"))), ("eth1", both)], ["eth0", "eth1"])
+    assert inside(sandboxes, "a", "ip", "-6", "route", "show", "default").count("default") == 1
+    assert "default via fd00::1 dev eth0" in inside(sandboxes, "a", "ip", "-6", "route")
 
 
 def test_a_network_without_a_gateway_gives_no_default_route(sandboxes: Sandboxes) -> None:
     sandboxes.create("a")
     plug(sandboxes, "a", "eth0", "10.0.0.2/24")
-    sandboxes.configure("a", [("eth0", Attachment(""))], "eth0")
-    sandboxes.configure("a", [], "")
+    sandboxes.configure("a", [("eth0", Attachment(""))], ["eth0"])
+    sandboxes.configure("a", [], [])
     assert inside(sandboxes, "a", "ip", "route", "show", "default") == ""

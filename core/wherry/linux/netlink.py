@@ -303,15 +303,20 @@ def remove_link(name: str) -> None:
 
 
 def live_routes() -> list[str]:
-    """Destinations of this host's IPv4 routes, as CIDR texts; the default route is not among them."""
-    question = Request(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), "list of routes")
+    """Destinations of this host's routes, as CIDR texts; default routes are not among them."""
+    question = Request(_GETROUTE, DUMP, _ROUTE.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0), "list of routes")
     found = []
     with Connection() as connection:
         for answer in connection.dump(question):
-            _, bits, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(answer)
+            family, bits, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(answer)
             target = attributes(answer[_ROUTE.size :]).get(1)
-            if table == _MAIN_TABLE and kind == 1 and target is not None:
-                found.append(f"{ipaddress.IPv4Address(target)}/{bits}")
+            if (
+                family in (socket.AF_INET, socket.AF_INET6)
+                and table == _MAIN_TABLE
+                and kind == 1
+                and target is not None
+            ):
+                found.append(f"{ipaddress.ip_address(target)}/{bits}")
     return found
 
 

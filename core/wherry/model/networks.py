@@ -12,7 +12,10 @@ Protocol = Literal["tcp", "udp", "sctp"]
 
 @attrs.frozen(kw_only=True)
 class Network:
-    """A network as its driver sees it. Subnets are CIDR texts, assigned by the engine's IPAM, with a gateway each."""
+    """A network as its driver sees it. Subnets are CIDR texts, assigned by the engine's IPAM, with a gateway each.
+
+    IPv4 comes first; IPv6 is for drivers whose FEATURES have "ipv6".
+    """
 
     id: str
     name: str
@@ -24,7 +27,10 @@ class Network:
 
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """A container's place in a network, as the driver sees it. Addresses are CIDR texts, assigned by the engine's IPAM."""
+    """A container's place in a network, as the driver sees it.
+
+    Addresses are CIDR texts, assigned by the engine's IPAM: of IPv4, then of IPv6, as the network has them.
+    """
 
     id: str
     network_id: str
@@ -37,7 +43,9 @@ class Endpoint:
 
 @attrs.frozen
 class Attachment:
-    """What `attach` made in the sandbox. The engine installs the routes, and one default gateway for the whole sandbox."""
+    """What `attach` made in the sandbox. The engine installs the routes, and for the whole sandbox one default gateway of
+    IPv4 and one of IPv6.
+    """
 
     mac: str
     gateways: tuple[str, ...] = ()
@@ -52,6 +60,11 @@ class PortMapping:
     host_address: str
     host_port: int
     container_port: int
+
+    @property
+    def version(self) -> int:
+        """Of IP: 4 or 6."""
+        return 6 if ":" in self.host_address else 4
 
 
 @attrs.frozen
@@ -72,10 +85,15 @@ class IpamPool:
     auxiliary: Mapping[str, str] = attrs.field(factory=dict)
     chosen: bool = False  # by the engine, as the caller named no subnet
 
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.subnet else 4
+
 
 @attrs.frozen(kw_only=True)
 class NetworkSpec:
-    """What a caller asks for when creating a network. Empty pools let the engine choose a subnet."""
+    """What a caller asks for when creating a network. The engine chooses a subnet for an IP that is on and has no pool."""
 
     name: str
     driver: str = "bridge"
@@ -90,10 +108,15 @@ class NetworkSpec:
     options: Mapping[str, str] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
 
+    @property
+    def used_pools(self) -> tuple[IpamPool, ...]:
+        """Those that containers get addresses from, IPv4 first; a pool of an IP that is off is only shown, as Docker does."""
+        return tuple(pool for pool in self.pools if (self.enable_ipv6 if pool.version == 6 else self.enable_ipv4))
+
 
 @attrs.frozen(kw_only=True)
 class NetworkRecord:
-    """A network as the engine records it. `spec.pools` are complete: every pool has its subnet and gateway."""
+    """A network as the engine records it. `spec.used_pools` are complete: each has its subnet and gateway."""
 
     id: str
     created_ns: int
@@ -138,7 +161,19 @@ class EndpointRecord:
     spec: EndpointSpec
     endpoint_id: str = ""
     interface: str = ""
-    address: str = ""  # CIDR
+    address: str = ""  # CIDR, of IPv4
     gateway: str = ""
+    address6: str = ""  # CIDR, of IPv6
+    gateway6: str = ""
     mac: str = ""
     dns_names: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those it has, IPv4 first."""
+        return tuple(filter(None, (self.address, self.address6)))
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """Those it has, IPv4 first."""
+        return tuple(filter(None, (self.gateway, self.gateway6)))

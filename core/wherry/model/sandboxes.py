@@ -18,7 +18,10 @@ class NameServer:
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """A container's place in a user-defined network: what the others there call it, and what it alone calls others."""
+    """A container's place in a user-defined network: what the others there call it, and what it alone calls others.
+
+    One that has an IPv4 and an IPv6 address there has two places.
+    """
 
     network_id: str
     network: str  # name

@@ -20,6 +20,8 @@ __all__ = [
 class NetworkDriver(DriverSpec):
     """Networks and their endpoints. The engine owns the sandbox (network namespace), IPAM, names, routes and host ports.
 
+    FEATURES: "ipv6". Without it the engine gives the driver IPv4 alone; with it a network may have both, or IPv6 alone.
+
     SANDBOX "own" gets a namespace for each container, "host" shares the host's. ADDRESSES False (host, none): the engine
     assigns none. Options that OPTIONS and ENDPOINT_OPTIONS do not know are kept, echoed and warned about, as Docker does.
     """
@@ -44,6 +46,9 @@ class NetworkDriver(DriverSpec):
     def attach(self, network: Network, endpoint: Endpoint, netns: int) -> Attachment | None:
         """Put the interface with the endpoint's addresses into the namespace behind descriptor `netns`.
 
+        New interfaces there do not speak IPv6; the driver clears net.ipv6.conf.INTERFACE.disable_ipv6 of one that gets an
+        IPv6 address, and of no other. The addresses can be used on return.
+
         None: nothing to see there.
         """
 
@@ -64,7 +69,10 @@ class NetworkDriver(DriverSpec):
 
     @spec
     def publish(self, network: Network, endpoint: Endpoint, ports: Sequence[PortMapping]) -> None:
-        """Optional, the driver can publish: make exactly these host ports lead to the endpoint. They are reserved."""
+        """Optional, the driver can publish: make exactly these host ports lead to the endpoint. They are reserved.
+
+        A host's address is of an IP that the endpoint has: 0.0.0.0 stands for all of IPv4, :: for all of IPv6.
+        """
         raise NotImplementedError
 
     @spec

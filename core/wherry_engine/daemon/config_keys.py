@@ -174,7 +174,7 @@ _NETWORKS = (
     Key(name="ip-masq", read=values.truth, form=Form.TRUTH, default="true",
         help="Give what leaves the default network the host's address."),
     Key(name="ip-forward", read=values.truth, form=Form.TRUTH, default="true",
-        help="Switch the forwarding of packets on (net.ipv4.ip_forward); without, see to it yourself."),
+        help="Switch the forwarding of packets on (net.ipv4.ip_forward, and net.ipv6.conf.all.forwarding for IPv6); without, see to it yourself."),
     Key(name="iptables", read=only(True, _FIREWALL), form=Form.TRUTH, default="true", help=f"Nothing but true: {_FIREWALL}."),
     Key(name="ip6tables", read=only(True, _FIREWALL), form=Form.TRUTH, default="true", help="As iptables."),
     Key(name="userland-proxy", read=values.truth, form=Form.TRUTH, default="true",

@@ -63,6 +63,7 @@ class Ground:
     """What the parts stand on."""
 
     settings: Settings
+    instance: str  # the engine's id
     cgroup_parent: str  # that of all containers
     database: Database
     journal: Journal
@@ -118,7 +119,7 @@ def compose(given: Ground) -> Composed:
     )  # fmt: skip
     networks = Networks(
         database=database, journal=journal, drivers=drivers, events=events, actors=actors,
-        book=book, address_pools=settings.address_pools, options=settings.network_options,
+        book=book, instance=given.instance, address_pools=settings.address_pools, options=settings.network_options,
     )  # fmt: skip
     volumes = Volumes(
         database=database, journal=journal, drivers=drivers, events=events, actors=actors,

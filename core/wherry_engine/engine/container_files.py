@@ -149,7 +149,8 @@ def hosts(container: Container, networks: Mapping[str, EndpointRecord], around: 
 def own_lines(container: Container, networks: Mapping[str, EndpointRecord]) -> list[str]:
     """What hosts says of the container itself, a line for each address."""
     own = own_names(container)
-    return [f"{r.address.partition('/')[0]}\t{own}\n" for r in networks.values() if r.address and own]
+    addresses = (address.partition("/")[0] for record in networks.values() for address in record.addresses)
+    return [f"{address}\t{own}\n" for address in addresses if own]
 
 
 def own_names(container: Container) -> str:

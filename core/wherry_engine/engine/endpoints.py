@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
-from wherry.errors import Conflict, Failed, Forbidden, Invalid, NotFound
+from wherry.errors import Forbidden, Invalid, NotFound
 from wherry.model.containers import Container
 from wherry.model.names import new_id
-from wherry.model.networks import Attachment, Endpoint, EndpointRecord, EndpointState, NetworkRecord, PortMapping
+from wherry.model.networks import Attachment, EndpointRecord, EndpointState, NetworkRecord, PortMapping
 from wherry.model.sandboxes import Sandbox
 from wherry.spec.network import NetworkDriver
-from wherry.toolkit.options import unknown_options
 from wherry_engine.engine import ipam
 from wherry_engine.engine.broadcasts import Broadcasts
-from wherry_engine.engine.default_bridge import HOST_BINDING, gateway_of
+from wherry_engine.engine.default_bridge import gateway_of
 from wherry_engine.engine.drivers import Drivers
+from wherry_engine.engine.endpoint_views import by_gateway, locate, ordered
+from wherry_engine.engine.leases import Leases
 from wherry_engine.engine.networks import Networks
-from wherry_engine.engine.ports import ANYWHERE, PortChooser, wanted
 from wherry_engine.engine.processes import Processes
+from wherry_engine.engine.publishing import PREFIX, Publisher
 from wherry_engine.engine.resolv_conf import ResolvConf, by_resolver, direct, of_host, with_defaults
 from wherry_engine.engine.sandbox_views import Records, is_named, view
 from wherry_engine.engine.sandboxes import Sandboxes
-from wherry_engine.loader.load import Driver
 from wherry_engine.work import Pool
-
-PREFIX = "failed to set up container networking: "  # of every start that fails here, as clients know it
 
 
 class Endpoints:
@@ -42,17 +40,12 @@ class Endpoints:
         self._networks, self._drivers, self._sandboxes = networks, drivers, sandboxes
         self._broadcasts, self._dns, self._host_gateway = broadcasts, dns, host_gateway
         self._pool = Pool("sandboxes", 4)
-        self._chooser = PortChooser()
-        self._leases: dict[str, dict[str, str]] = {}  # network id: address: container id
+        self._publisher = Publisher(networks, drivers)
+        self._leases = Leases(networks)
 
     def adopt(self, container: Container) -> None:
         """At the engine's start: a running container has these addresses."""
-        for record in container.networks.values():
-            if record.address:
-                self._lease(record.network_id, record.address, container.id)
-
-    def _lease(self, network_id: str, address: str, container_id: str) -> None:
-        self._leases.setdefault(network_id, {})[address.partition("/")[0]] = container_id
+        self._leases.adopt(container)
 
     # --- what a start will make ---
 
@@ -85,22 +78,10 @@ class Endpoints:
         record = EndpointRecord(network_id=network.id, spec=wished.spec, endpoint_id=new_id(), interface=interface)
         if not driver.cls.ADDRESSES:
             return record
-        pool = network.spec.pools[0]
-        allocator = ipam.Allocator(
-            subnet=pool.subnet,
-            gateway=pool.gateway,
-            ip_range=pool.ip_range,
-            reserved=[*pool.auxiliary.values(), *self._reserved(network, container.id)],
-            used=self._leases.get(network.id, {}),
-            network=network.name,
-        )
-        address = allocator.allocate(wished.spec.ipv4_address or None)
-        self._lease(network.id, address, container.id)
+        record = self._leases.assign(network, container, record)
         return attrs.evolve(
             record,
-            address=address,
-            gateway="" if network.spec.internal else gateway_of(pool),
-            mac=wished.spec.mac_address or container.config.mac_address or ipam.mac_for(address),
+            mac=wished.spec.mac_address or container.config.mac_address or ipam.mac_for(record.addresses[0]),
             dns_names=dns_names(container, network, wished),
         )
 
@@ -110,20 +91,13 @@ class Endpoints:
         number = next(n for n in range(len(taken) + 1) if f"eth{n}" not in taken)
         return await self._plan_one(container, network, wished, f"eth{number}")
 
-    def _reserved(self, network: NetworkRecord, container_id: str) -> list[str]:
-        """Addresses that stopped containers asked for by name: handed out to nobody else."""
-        members = self._networks.containers(network.id).values()
-        return [e.spec.ipv4_address for c, e in members if e.spec.ipv4_address and c.id != container_id]
-
     def release(self, container_id: str) -> None:
         """Its addresses may be handed out again."""
-        for leases in self._leases.values():
-            for address in [a for a, holder in leases.items() if holder == container_id]:
-                del leases[address]
+        self._leases.release(container_id)
 
     def release_one(self, record: EndpointRecord) -> None:
-        """This endpoint's address may be handed out again."""
-        self._leases.get(record.network_id, {}).pop(record.address.partition("/")[0], None)
+        """This endpoint's addresses may be handed out again."""
+        self._leases.release_one(record)
 
     # --- making and taking away ---
 
@@ -153,30 +127,28 @@ class Endpoints:
         )
         try:
             for record in records.values():
-                network, driver, endpoint = await self._view(container, record)
-                view = self._networks.view(network, driver)
+                place = await locate(self._networks, container, record)
+                view, endpoint = place.network, place.endpoint
                 attachment = await self._drivers.call(
                     "network.rewire.attach" if running else "container.start.attach",
-                    driver,
+                    place.driver,
                     lambda hook, n=view, e=endpoint: hook.attach(network=n, endpoint=e, netns=netns),  # type: ignore[misc]
                 )
                 if attachment is not None:
-                    made.append((record.interface, _led(attachment, network)))
+                    made.append((record.interface, _led(attachment, place.record)))
         finally:
             os.close(netns)
-        default = default_interface(records)
+        order = [record.interface for record in by_gateway(records)]
         await self._pool.run(
             "network.rewire.routes" if running else "container.start.routes",
-            lambda: self._sandboxes.configure(container.id, made, default),
+            lambda: self._sandboxes.configure(container.id, made, order),
         )
         await self._broadcasts.sandbox_ready(self.sandbox(container, records))
 
     async def renew(self, container: Container) -> None:
         """Ask once more for all that a running container has in networks; what is there is left as it is."""
         await self.rewire(container, container.networks)
-        target = await self._published(container, container.networks)
-        if target is not None and container.ports:
-            await self._lead(target, container.ports)
+        await self._publisher.renew(container)
 
     def sandbox(self, container: Container, records: Records) -> Sandbox:
         """The container's sandbox as services see it."""
@@ -193,7 +165,7 @@ class Endpoints:
     def host_gateway(self) -> str:
         """An address by which containers reach their host: the gateway of the default network; "" if there is none."""
         default = next((n for n in self._networks.table if n.predefined and n.spec.pools), None)
-        return self._host_gateway or (default.spec.pools[0].gateway if default else "")
+        return self._host_gateway or (default.spec.used_pools[0].gateway if default else "")
 
     def named(self, container: Container) -> Container:
         """The container, with the names by which others find it made from what it is called now."""
@@ -216,78 +188,26 @@ class Endpoints:
 
     async def publish(self, container: Container, planned: Records, processes: Processes) -> tuple[PortMapping, ...]:
         """Reserve the requested host ports and lead them to the container; returns them, the chosen ones filled in."""
-        target = await self._published(container, planned)
-        if target is None:
-            return ()
-        network, driver, endpoint = target
-        requests = wanted(container.config, container.host, network.spec.options.get(HOST_BINDING, ANYWHERE))
-        if not requests:
-            return ()
-
-        async def reserve(ports: Sequence[PortMapping]) -> None:
-            await processes.reserve_ports(container.id, ports)
-
-        try:
-            ports = await self._chooser.reserve(requests, reserve)
-        except (Conflict, Failed) as error:
-            raise Failed(
-                f"{PREFIX}driver failed programming external connectivity on endpoint {container.name} ({endpoint.id}): "
-                f"{error.text}"
-            ) from error
-        view = self._networks.view(network, driver)
-        await self._drivers.call(
-            "container.start.publish", driver, lambda hook: hook.publish(network=view, endpoint=endpoint, ports=ports)
-        )
-        return ports
+        return await self._publisher.publish(container, planned, processes)
 
     async def join(self, container: Container, records: Records, processes: Processes) -> tuple[PortMapping, ...]:
         """Let a running container have these endpoints, one more than before; returns what is published then."""
         await self.rewire(container, records)
-        old, new = await self._published(container, container.networks), await self._published(container, records)
-        if new is None or (old is not None and old[2].id == new[2].id):
-            return container.ports
-        if old is None or not container.ports:
-            return await self.publish(container, records, processes)
-        await self._lead(old, ())
-        await self._lead(new, container.ports)
-        return container.ports
+        return await self._publisher.follow(container, records, processes)
 
     async def leave(self, container: Container, gone: EndpointRecord, processes: Processes) -> tuple[PortMapping, ...]:
         """Take this endpoint away and bring the others into order; returns what is published then."""
-        network, driver, endpoint = await self._view(container, gone)
-        view = self._networks.view(network, driver)
+        place = await locate(self._networks, container, gone)
+        network = place.network
         await self._drivers.call(
-            "network.leave.detach", driver, lambda hook: hook.detach(network=view, endpoint=endpoint, netns=None)
+            "network.leave.detach",
+            place.driver,
+            lambda hook: hook.detach(network=network, endpoint=place.endpoint, netns=None),
         )
         if not self._sandboxes.has(container.id):
             return ()  # the container has ended, as all do with the host
         await self.rewire(container, container.networks)
-        target = await self._published(container, container.networks)
-        if target is not None and container.ports:
-            await self._lead(target, container.ports)
-            return container.ports
-        await processes.release_ports(container.id)
-        return ()
-
-    async def _lead(
-        self, target: tuple[NetworkRecord, Driver[NetworkDriver], Endpoint], ports: Sequence[PortMapping]
-    ) -> None:
-        network, driver, endpoint = target
-        view = self._networks.view(network, driver)
-        await self._drivers.call(
-            "network.lead", driver, lambda hook: hook.publish(network=view, endpoint=endpoint, ports=ports)
-        )
-
-    async def _published(
-        self, container: Container, records: Records
-    ) -> tuple[NetworkRecord, Driver[NetworkDriver], Endpoint] | None:
-        """The endpoint that published ports lead to: the one that leads out, if its driver can publish."""
-        for record in by_gateway(records):
-            if record.endpoint_id and record.address:
-                network, driver, endpoint = await self._view(container, record)
-                if driver.has("publish") and not network.spec.internal:
-                    return network, driver, endpoint
-        return None
+        return await self._publisher.lead(container, processes)
 
     async def detach(self, container: Container, records: Records, processes: Processes) -> None:
         """Take away all that a start made; what is missing already is fine."""
@@ -301,8 +221,8 @@ class Endpoints:
         self.release(container.id)
 
     async def _detach_one(self, container: Container, record: EndpointRecord) -> None:
-        network, driver, endpoint = await self._view(container, record)
-        view = self._networks.view(network, driver)
+        place = await locate(self._networks, container, record)
+        network = place.network
 
         def detach(hook: NetworkDriver) -> None:
             try:
@@ -310,31 +230,22 @@ class Endpoints:
             except NotFound:
                 netns = None
             try:
-                hook.detach(network=view, endpoint=endpoint, netns=netns)
+                hook.detach(network=network, endpoint=place.endpoint, netns=netns)
             finally:
                 if netns is not None:
                     os.close(netns)
 
-        await self._drivers.call("container.end.detach", driver, detach)
-
-    async def _view(
-        self, container: Container, record: EndpointRecord
-    ) -> tuple[NetworkRecord, Driver[NetworkDriver], Endpoint]:
-        network = self._networks.table.get(record.network_id)
-        if network is None:
-            raise NotFound(f"network {record.network_id} of container {container.name} is gone")
-        driver = await self._networks.driver(network)
-        return network, driver, endpoint_view(container, record, driver)
+        await self._drivers.call("container.end.detach", place.driver, detach)
 
     async def state(self, container: Container) -> list[tuple[str, EndpointState]]:
         """What a running container's drivers must show: (network id, endpoint with the ports that lead to it)."""
-        published = await self._published(container, container.networks)
+        shares = await self._publisher.shares(container)
         states = []
         for record in container.networks.values():
             if record.endpoint_id and self._networks.table.get(record.network_id):
-                _, _, endpoint = await self._view(container, record)
-                ports = container.ports if published and published[2].id == endpoint.id else ()
-                states.append((record.network_id, EndpointState(endpoint, ports)))
+                place = await locate(self._networks, container, record)
+                ports = shares.get(record.endpoint_id, ())
+                states.append((record.network_id, EndpointState(place.endpoint, ports)))
         return states
 
 
@@ -343,41 +254,10 @@ def _has_own(container: Container) -> bool:
     return container.host.network_mode != "host" and not container.host.network_mode.startswith("container:")
 
 
-def endpoint_view(container: Container, record: EndpointRecord, driver: Driver[NetworkDriver]) -> Endpoint:
-    """The endpoint as its driver sees it."""
-    given = record.spec.driver_opts or {}
-    ignored = unknown_options(driver.cls.ENDPOINT_OPTIONS, given)
-    return Endpoint(
-        id=record.endpoint_id,
-        network_id=record.network_id,
-        container_id=container.id,
-        interface=record.interface,
-        addresses=(record.address,) if record.address else (),
-        mac=record.mac or None,
-        options=driver.parse("ENDPOINT_OPTIONS", {k: v for k, v in given.items() if k not in ignored}),
-    )
-
-
 def _led(attachment: Attachment, network: NetworkRecord) -> Attachment:
     """With the gateways that containers are to have, where they are not the network's own."""
-    others = {pool.gateway: gateway_of(pool) for pool in network.spec.pools}
+    others = {pool.gateway: gateway_of(pool) for pool in network.spec.used_pools}
     return attrs.evolve(attachment, gateways=tuple(others.get(each, each) for each in attachment.gateways))
-
-
-def ordered(container: Container) -> list[tuple[str, EndpointRecord]]:
-    """Networks in the order of their interfaces: that of --network first, then by name."""
-    mode = container.host.network_mode
-    return sorted(container.networks.items(), key=lambda item: (item[0] != mode, item[0]))
-
-
-def by_gateway(records: Records) -> list[EndpointRecord]:
-    """Endpoints in the order in which they lead out: by gateway priority, then by their networks' names."""
-    return [record for _, record in sorted(records.items(), key=lambda item: (-item[1].spec.gw_priority, item[0]))]
-
-
-def default_interface(records: Records) -> str:
-    """The interface through which the default route leads; "" if none has a gateway."""
-    return next((record.interface for record in by_gateway(records) if record.gateway), "")
 
 
 def dns_names(container: Container, network: NetworkRecord, wished: EndpointRecord) -> tuple[str, ...]:

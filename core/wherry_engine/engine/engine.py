@@ -101,6 +101,7 @@ class Engine:
         parts = self._parts = compose(
             Ground(
                 settings=self._settings,
+                instance=self.instance,
                 cgroup_parent=self.cgroup_parent,
                 database=self._database,
                 journal=self._journal,

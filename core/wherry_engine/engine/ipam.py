@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -27,6 +28,12 @@ DEFAULT_POOLS: tuple[tuple[str, int], ...] = (
 _SHOWN = 16  # so many holders are named in an error
 
 
+def local_pools(instance: str) -> tuple[tuple[str, int], ...]:
+    """Where the engine of this id takes IPv6 subnets from, as Docker does: a unique local /48 of its own (RFC 4193)."""
+    prefix = b"\xfd" + hashlib.sha256(instance.encode()).digest()[:5]
+    return ((f"{IPv6Address(prefix + bytes(10))}/48", 64),)
+
+
 def choose_pool(
     used: Iterable[str] | Mapping[str, str],
     routes: Iterable[str],
@@ -37,15 +44,16 @@ def choose_pool(
     `used` may map subnets to the names of their networks; the error then names them. Raises Invalid when all are taken.
     """
     holders = _named(used)
-    taken = sorted(_span(subnet) for subnet in (*holders, *routes) if ":" not in subnet)
+    taken = [ipaddress.ip_network(subnet) for subnet in (*holders, *routes)]
     for base, length in pools:
-        pool = ipaddress.IPv4Network(base)
-        step, at, end = 1 << (32 - length), int(pool.network_address), int(pool.broadcast_address)
+        pool = ipaddress.ip_network(base)
+        spans = sorted(_span(prefix) for prefix in taken if prefix.version == pool.version)
+        step, (at, end) = 1 << (pool.max_prefixlen - length), _span(pool)
         while at < end:
             last = at + step - 1
-            clash = next((stop for start, stop in taken if start <= last and stop >= at), None)
+            clash = next((stop for start, stop in spans if start <= last and stop >= at), None)
             if clash is None:
-                return f"{IPv4Address(at)}/{length}"
+                return f"{_address(at, pool)}/{length}"
             at = max(last, clash) // step * step + step
     raise Invalid("all predefined address pools have been fully subnetted" + _shown(holders))
 
@@ -82,8 +90,11 @@ def complete_pool(pool: IpamPool) -> IpamPool:
 
 
 def mac_for(address: str) -> str:
-    """The MAC address that goes with an IPv4 address: the same address keeps the same neighbour entry everywhere."""
-    return "02:42:" + IPv4Address(address.partition("/")[0]).packed.hex(":")
+    """The MAC address that goes with an IP address: the same address keeps the same neighbour entry everywhere.
+
+    Of an IPv6 address the end counts: what differs within a network.
+    """
+    return "02:42:" + ipaddress.ip_interface(address).ip.packed[-4:].hex(":")
 
 
 class Allocator:
@@ -125,8 +136,7 @@ class Allocator:
         """
         number = self._check(preferred) if preferred else self._free()
         self._holders[number] = holder
-        address: Address = IPv4Address(number) if self._subnet.version == 4 else IPv6Address(number)
-        return f"{address}/{self._subnet.prefixlen}"
+        return f"{_address(number, self._subnet)}/{self._subnet.prefixlen}"
 
     def release(self, address: str) -> None:
         """Nobody holds it any longer."""
@@ -153,7 +163,7 @@ class Allocator:
                 if number not in self._holders and number not in self._kept:
                     return number
         kind = f"IPv{self._subnet.version}"
-        holders = {str(ipaddress.ip_address(number)): name for number, name in sorted(self._holders.items())}
+        holders = {str(_address(number, self._subnet)): name for number, name in sorted(self._holders.items())}
         text = f"no available {kind} addresses on this network's address pools: {self._network}"
         raise Unavailable(text + _shown(holders))
 
@@ -168,9 +178,12 @@ def _shown(holders: Mapping[str, str]) -> str:
     return f" ({', '.join(names[:_SHOWN])}{more})" if names else ""
 
 
-def _span(subnet: str) -> tuple[int, int]:
-    prefix = ipaddress.IPv4Network(subnet)
+def _span(prefix: Prefix) -> tuple[int, int]:
     return int(prefix.network_address), int(prefix.broadcast_address)
+
+
+def _address(number: int, prefix: Prefix) -> Address:
+    return IPv4Address(number) if prefix.version == 4 else IPv6Address(number)
 
 
 def _prefix(what: str, text: str) -> tuple[Prefix | None, list[str]]:

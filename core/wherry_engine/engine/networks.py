@@ -6,19 +6,18 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from wherry.errors import Conflict, Forbidden, Invalid, NotFound
+from wherry.errors import Conflict, Forbidden, Invalid, NotFound, Unsupported
 from wherry.linux.netlink import live_routes
 from wherry.model.containers import Container
 from wherry.model.names import new_id
 from wherry.model.networks import (
     EndpointRecord,
     EndpointState,
-    IpamPool,
     Network,
     NetworkRecord,
     NetworkSpec,
@@ -26,7 +25,7 @@ from wherry.model.networks import (
 )
 from wherry.spec.network import NetworkDriver
 from wherry.toolkit.options import unknown_options
-from wherry_engine.engine import ipam
+from wherry_engine.engine import ipam, network_pools
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.default_bridge import DefaultBridge, pools_from
@@ -59,10 +58,13 @@ class Networks:
 
     def __init__(
         self, *, database: Database, journal: Journal, drivers: Drivers, events: Events, actors: Actors,
-        book: Book, address_pools: Sequence[tuple[str, int]], options: Mapping[str, Mapping[str, str]],
+        book: Book, instance: str, address_pools: Sequence[tuple[str, int]], options: Mapping[str, Mapping[str, str]],
     ) -> None:  # fmt: skip
-        """`options` are what new networks get that do not say otherwise, by driver."""
-        self._address_pools, self._options = address_pools, options
+        """`options` are what new networks get that do not say otherwise, by driver. The engine takes IPv4 subnets from
+        `address_pools`, and IPv6 subnets from what `instance`, its id, gives.
+        """
+        self._choices = {4: address_pools, 6: ipam.local_pools(instance)}
+        self._options = options
         self._database, self._journal, self._drivers, self._events = database, journal, drivers, events
         self._actors, self._book = actors, book
         self._pool = Pool("networks", 2)
@@ -112,8 +114,8 @@ class Networks:
         return Network(
             id=record.id,
             name=record.name,
-            subnets=tuple(pool.subnet for pool in record.spec.pools),
-            gateways=tuple(pool.gateway for pool in record.spec.pools),
+            subnets=tuple(pool.subnet for pool in record.spec.used_pools),
+            gateways=tuple(pool.gateway for pool in record.spec.used_pools),
             internal=record.spec.internal,
             options=driver.parse("OPTIONS", {k: v for k, v in options.items() if k not in ignored}),
         )
@@ -136,8 +138,7 @@ class Networks:
             await self._create(record, driver)
         finally:
             del self._planned[record.id]
-        ignored = unknown_options(driver.cls.OPTIONS, spec.options)
-        return record.id, f"the {spec.driver} driver does not know the options {', '.join(ignored)}" if ignored else ""
+        return record.id, "; ".join(_warnings(spec, driver))
 
     async def _create(self, record: NetworkRecord, driver: Driver[NetworkDriver]) -> None:
         network = self.view(record, driver)
@@ -156,21 +157,14 @@ class Networks:
 
     async def _complete(self, record: NetworkRecord, driver: Driver[NetworkDriver]) -> NetworkRecord:
         """With a subnet and a gateway in every pool. Raises `Forbidden` or `Invalid` for a pool that cannot be."""
+        spec = record.spec
         if not driver.cls.ADDRESSES:
             return record
-        used = {pool.subnet: spec.name for spec in self._specs(record.id) for pool in spec.pools}
-        pools = []
-        for pool in record.spec.pools or (IpamPool(subnet=""),):
-            if not pool.subnet:
-                routes = await self._pool.run("network.routes", live_routes)
-                subnet = ipam.choose_pool(used, routes, self._address_pools)
-                pool = attrs.evolve(pool, subnet=subnet, chosen=True)
-            elif ":" in pool.subnet:
-                raise Invalid(f"subnet {pool.subnet} is IPv6; this version makes IPv4 networks only")
-            pools.append(ipam.complete_pool(pool))
-            ipam.check_overlap(pools[-1].subnet, used)
-            used[pools[-1].subnet] = record.name
-        return attrs.evolve(record, spec=attrs.evolve(record.spec, pools=tuple(pools)))
+        if spec.enable_ipv6 and "ipv6" not in driver.cls.FEATURES:
+            raise Unsupported(f"the {spec.driver} driver has no IPv6: leave out --ipv6")
+        used = {pool.subnet: other.name for other in self._specs(record.id) for pool in other.used_pools}
+        routes = await self._pool.run("network.routes", live_routes) if network_pools.is_open(spec) else ()
+        return attrs.evolve(record, spec=network_pools.complete(spec, used, routes, self._choices))
 
     def _specs(self, besides: str) -> Sequence[NetworkSpec]:
         return (*(network.spec for network in self.table if network.id != besides), *self._planned.values())
@@ -311,6 +305,13 @@ def _states_in(networks: Sequence[Network], endpoints: Sequence[tuple[str, Endpo
     return [state for network_id, state in endpoints if network_id in ids]
 
 
+def _warnings(spec: NetworkSpec, driver: Driver[NetworkDriver]) -> Iterator[str]:
+    if ignored := unknown_options(driver.cls.OPTIONS, spec.options):
+        yield f"the {spec.driver} driver does not know the options {', '.join(ignored)}"
+    for pool in network_pools.unused(spec):
+        yield f"subnet {pool.subnet} is not used: the network has no IPv{pool.version}"
+
+
 def _check(spec: NetworkSpec) -> None:
     if not NETWORK_NAME.fullmatch(spec.name):
         raise Invalid(f"invalid network name {spec.name!r}: it must not be blank, nor hold / or control characters")
@@ -320,7 +321,7 @@ def _check(spec: NetworkSpec) -> None:
         raise Invalid("ipv4 pool is empty: an IPAM driver `null` hands out no addresses")
     if spec.ipam_driver not in ("", "default"):
         raise Invalid(f'plugin "{spec.ipam_driver}" not found: the engine has the IPAM driver `default`')
-    if spec.enable_ipv6:
-        raise Invalid("this version makes IPv4 networks only: leave out --ipv6")
+    if not network_pools.versions(spec):
+        raise Invalid("IPv4 or IPv6 must be enabled")
     if spec.ingress:
         raise Invalid("an ingress network needs a swarm, and this engine is not part of one")

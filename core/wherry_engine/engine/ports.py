@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
+
+import attrs
 
 from wherry.errors import Conflict, Failed, Invalid
 from wherry.model.configs import Config, HostConfig, PortBinding
 from wherry.model.networks import PortMapping, Protocol
 
 PROTOCOLS = ("tcp", "udp", "sctp")
-ANYWHERE = "0.0.0.0"
+ANYWHERE, ANYWHERE6 = "0.0.0.0", "::"
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 Reserve = Callable[[Sequence[PortMapping]], Awaitable[None]]
+Request = tuple[tuple[PortMapping, ...], int]
+"""Mappings that are to have one host port, on several addresses, and the last host port that will do."""
 
 
 def parse_port(text: str) -> tuple[int, Protocol]:
@@ -50,30 +54,33 @@ def check_bindings(config: Config, host: HostConfig) -> list[str]:
         try:
             parse_range(binding.host_port or "0")
             if binding.host_ip:
-                IPv4Address(binding.host_ip)
+                ip_address(binding.host_ip)
         except Invalid as error:
             faults.append(error.text)
-        except AddressValueError:
-            faults.append(f"invalid host address {binding.host_ip!r}: ports are published on IPv4 addresses only")
+        except ValueError:
+            faults.append(f"invalid host address {binding.host_ip!r}: write an IP address")
     return list(dict.fromkeys(faults))
 
 
-def wanted(config: Config, host: HostConfig, address: str = ANYWHERE) -> list[tuple[PortMapping, int]]:
-    """Each requested port with the last host port that will do; host port 0 lets the engine choose.
-
-    `address` is for ports that are published without one.
-    """
+def wanted(config: Config, host: HostConfig, addresses: Sequence[str] = (ANYWHERE,)) -> list[Request]:
+    """The requested ports; host port 0 lets the engine choose. `addresses` are for those that are published without one."""
     bindings = {port: list(found) for port, found in host.port_bindings.items()}
     if host.publish_all_ports:
         for port in config.exposed_ports:
             bindings.setdefault(port, [])
-    result = []
+    result: list[Request] = []
     for port, found in bindings.items():
         number, protocol = parse_port(port)
         for binding in found or [PortBinding()]:
             first, last = parse_range(binding.host_port or "0")
-            result.append((PortMapping(protocol, binding.host_ip or address, first, number), last))
-    return sorted(result, key=lambda item: (item[0].host_port == 0, item[0].container_port, item[0].protocol))
+            hosts = (str(ip_address(binding.host_ip)),) if binding.host_ip else addresses
+            result.append((tuple(PortMapping(protocol, each, first, number) for each in hosts), last))
+    return sorted((each for each in result if each[0]), key=_order)
+
+
+def _order(request: Request) -> tuple[bool, int, str]:
+    first = request[0][0]
+    return first.host_port == 0, first.container_port, first.protocol
 
 
 class PortChooser:
@@ -85,28 +92,28 @@ class PortChooser:
         self._next = 0
         self._last: dict[tuple[str, str, int, int], int] = {}  # where a range's search goes on
 
-    async def reserve(self, requests: Sequence[tuple[PortMapping, int]], reserve: Reserve) -> tuple[PortMapping, ...]:
+    async def reserve(self, requests: Sequence[Request], reserve: Reserve) -> tuple[PortMapping, ...]:
         """Reserve a host port for every request. Raises `Conflict` with the text clients know; the caller releases."""
-        fixed = [mapping for mapping, last in requests if mapping.host_port and mapping.host_port == last]
+        fixed = [mapping for mappings, last in requests if _is_fixed(mappings, last) for mapping in mappings]
         if fixed:
             await reserve(fixed)
         chosen = list(fixed)
-        for mapping, last in requests:
-            if mapping.host_port and mapping.host_port == last:
-                continue
-            chosen.append(await self._search(mapping, last, reserve))
+        for mappings, last in requests:
+            if not _is_fixed(mappings, last):
+                chosen += await self._search(mappings, last, reserve)
         return tuple(chosen)
 
-    async def _search(self, mapping: PortMapping, last: int, reserve: Reserve) -> PortMapping:
+    async def _search(self, mappings: tuple[PortMapping, ...], last: int, reserve: Reserve) -> tuple[PortMapping, ...]:
+        mapping = mappings[0]
         for port in self._candidates(mapping, last):
-            candidate = PortMapping(mapping.protocol, mapping.host_address, port, mapping.container_port)
+            candidates = tuple(attrs.evolve(each, host_port=port) for each in mappings)
             try:
-                await reserve((candidate,))
+                await reserve(candidates)
             except Conflict:
                 continue
             if mapping.host_port:
                 self._last[mapping.protocol, mapping.host_address, mapping.host_port, last] = port
-            return candidate
+            return candidates
         asked = f"{mapping.host_port}-{last}" if mapping.host_port else "the ephemeral range"
         raise Failed(f"all ports of {asked} on {mapping.host_address} are allocated")
 
@@ -118,3 +125,7 @@ class PortChooser:
         after = self._last.get((mapping.protocol, mapping.host_address, mapping.host_port, last), last) + 1
         start = after - mapping.host_port
         return [choices[(start + n) % len(choices)] for n in range(len(choices))]
+
+
+def _is_fixed(mappings: Sequence[PortMapping], last: int) -> bool:
+    return mappings[0].host_port != 0 and mappings[0].host_port == last

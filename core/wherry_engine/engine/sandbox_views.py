@@ -21,17 +21,23 @@ def view(
     places = []
     for name, record in records.items():
         found = network(record.network_id)
-        if found is not None and not found.predefined and record.address:
+        if found is not None and not found.predefined:
             links = _links(container, name, record)
-            address = record.address.partition("/")[0]
-            places.append(
-                Place(network_id=found.id, network=name, address=address, names=record.dns_names, links=links)
-            )
+            places += [
+                Place(
+                    network_id=found.id,
+                    network=name,
+                    address=address.partition("/")[0],
+                    names=record.dns_names,
+                    links=links,
+                )
+                for address in record.addresses
+            ]
     return Sandbox(
         container_id=container.id,
         netns=netns,
         places=tuple(places),
-        servers=resolv_conf.upstream(container.host) if any(record.gateway for record in records.values()) else (),
+        servers=resolv_conf.upstream(container.host) if any(record.gateways for record in records.values()) else (),
         keeps_short_names=resolv_conf.keeps_short_names(container.host),
     )
 
@@ -51,5 +57,5 @@ def link(text: str) -> tuple[str, str]:
 
 def is_named(records: Records, network: Callable[[str], NetworkRecord | None]) -> bool:
     """Whether one with these endpoints is in a network with names, so that our resolver answers it."""
-    found = (network(record.network_id) for record in records.values() if record.address)
+    found = (network(record.network_id) for record in records.values() if record.addresses)
     return any(each is not None and not each.predefined for each in found)

@@ -41,15 +41,16 @@ class Sandboxes:
             raise NotFound(f"container {container_id} has no network namespace")
         return os.open(self.path(container_id), os.O_RDONLY | os.O_CLOEXEC)
 
-    def configure(self, container_id: str, attachments: Sequence[tuple[str, Attachment]], default: str) -> None:
-        """Install the routes that the attached networks want, and make the first gateway of one of them the default.
+    def configure(self, container_id: str, attachments: Sequence[tuple[str, Attachment]], order: Sequence[str]) -> None:
+        """Install the routes that the attached networks want, and their first gateways of IPv4 and IPv6 as the defaults.
 
-        `default` is that network's interface; if it has no gateway, or `default` is "", nothing leads out.
+        `order` is of interfaces, as they are to lead out; without a gateway in any of those, nothing does.
         """
-        gateways = dict(attachments)[default].gateways if default else ()
+        by_interface = dict(attachments)
+        gateways = [gateway for name in order if name in by_interface for gateway in by_interface[name].gateways]
         namespace = self.open(container_id)
         try:
-            in_netns(namespace, lambda: _install(attachments, gateways[0] if gateways else ""))
+            in_netns(namespace, lambda: _install(attachments, gateways))
         finally:
             os.close(namespace)
 
@@ -65,10 +66,14 @@ class Sandboxes:
             return ()
 
 
-def _install(attachments: Sequence[tuple[str, Attachment]], gateway: str) -> None:
+def _install(attachments: Sequence[tuple[str, Attachment]], gateways: Sequence[str]) -> None:
     requests = []
     for interface, attachment in attachments:
         index = socket.if_nametoindex(interface) if attachment.routes else 0
         requests += [netlink.add_route(to, gateway=via, index=index) for to, via in attachment.routes]
+    gateway = next((each for each in gateways if ":" not in each), "")
     requests.append(netlink.add_route("default", gateway=gateway) if gateway else netlink.delete_default_route())
+    # A default route of IPv6 that has no successor has gone with its interface.
+    gateway6 = next((each for each in gateways if ":" in each), "")
+    requests += [netlink.add_route("default", gateway=gateway6)] if gateway6 else []
     netlink.execute(*requests)

@@ -15,7 +15,7 @@ from wherry_engine.monitor.shared import PortRow, Ports
 _BATCH = 200  # descriptors in one message
 _SHARE = 0.75  # of the limit of open files
 _SCTP = 132
-ANYWHERE = "0.0.0.0"
+ANYWHERE = ("0.0.0.0", "::")
 
 
 class Reservations:
@@ -54,8 +54,8 @@ class Reservations:
         except Conflict as error:
             protocol, address, port, _ = row
             held = (*made, *(other for rows in self._ports.values() for other in rows))
-            if any(p == protocol and n == port and (a == address or ANYWHERE in (a, address)) for p, a, n, _ in held):
-                raise Conflict(f"Bind for {address or ANYWHERE}:{port} failed: port is already allocated") from error
+            if any(p == protocol and n == port and _meet(a, address) for p, a, n, _ in held):
+                raise Conflict(f"Bind for {address}:{port} failed: port is already allocated") from error
             raise
 
     def _check_room(self, more: int) -> None:
@@ -110,9 +110,15 @@ def _bind(row: PortRow) -> int:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError as error:
         sock.close()
-        text = f"failed to bind host port {address or ANYWHERE}:{port}/{protocol}: {_words(error)}"
+        shown = f"[{address}]" if family == socket.AF_INET6 else address
+        text = f"failed to bind host port {shown}:{port}/{protocol}: {_words(error)}"
         raise Conflict(text) if error.errno == errno.EADDRINUSE else Failed(text) from error
     return sock.detach()
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether what is bound to one of these addresses keeps the other from being bound."""
+    return (":" in one) == (":" in other) and (one == other or one in ANYWHERE or other in ANYWHERE)
 
 
 def _words(error: OSError) -> str:

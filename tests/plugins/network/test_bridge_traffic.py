@@ -8,7 +8,7 @@ import pytest
 from tests.plugins.network.world import World
 
 from wherry.linux.namespaces import in_netns
-from wherry.spec.network import PortMapping, Unsupported
+from wherry.spec.network import PortMapping
 
 pytestmark = pytest.mark.root
 WEB = PortMapping("tcp", "0.0.0.0", 8080, 80)
@@ -189,14 +189,6 @@ def test_a_port_published_on_loopback_is_not_for_neighbours_that_forge_the_desti
         place.run(f"ip route add 127.0.0.1 via {gateway}")
         assert web.sees_tcp(place, "127.0.0.1", 9090) is None
     assert world.host.sees_tcp(web, "127.0.0.1", 80) is None
-
-
-def test_publishing_on_an_ipv6_address_is_refused(world: World) -> None:
-    driver, network = world.driver(), world.network()
-    driver.create_network(network)
-    endpoint, _ = world.join(driver, network)
-    with pytest.raises(Unsupported, match="8080/tcp cannot be published on ::1"):
-        driver.publish(network, endpoint, [PortMapping("tcp", "::1", 8080, 80)])
 
 
 def test_a_thousand_ports_are_published_and_withdrawn_at_once(world: World) -> None:

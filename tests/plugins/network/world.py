@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import attrs
 
 from wherry.linux import netlink
-from wherry.linux.namespaces import in_netns
+from wherry.linux.namespaces import in_netns, set_sysctl
 from wherry.spec.network import Attachment, Context, Endpoint, Network
 from wherry.toolkit.options import parse_options
 from wherry_engine.engine.sandboxes import Sandboxes
@@ -29,6 +30,7 @@ class Place:
 
     netns: int
     address: str = ""
+    address6: str = ""
 
     def run(self, command: str) -> str:
         """What a command prints there."""
@@ -42,16 +44,18 @@ class Place:
 
     def listen(self, port: int) -> socket.socket:
         """A TCP listener on all addresses."""
-        listener = in_netns(self.netns, lambda: socket.create_server(("0.0.0.0", port)))
+        listener = in_netns(
+            self.netns, lambda: socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        )
         listener.settimeout(PATIENCE)
         return listener
 
-    def udp(self, port: int = 0) -> socket.socket:
+    def udp(self, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
         """A UDP socket on all addresses."""
 
         def make() -> socket.socket:
-            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            made.bind(("0.0.0.0", port))
+            made = socket.socket(family, socket.SOCK_DGRAM)
+            made.bind(("", port))
             return made
 
         made = in_netns(self.netns, make)
@@ -73,11 +77,12 @@ class Place:
                 with served:
                     served.sendall(b"x")
                     assert client.recv(1) == b"x"
-                    return str(peer[0])
+                    return str(peer[0]).removeprefix("::ffff:")
 
     def sees_udp(self, source: Place, address: str, port: int, at: int = 80) -> str | None:
         """The same for a datagram and its answer."""
-        with self.udp(at) as server, source.udp() as client:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.udp(at, family) as server, source.udp(family=family) as client:
             try:
                 client.sendto(b"?", (address, port))
                 _, peer = server.recvfrom(10)
@@ -89,10 +94,13 @@ class Place:
 
 
 class World:
-    """The host, a far machine at 192.0.2.2 behind its uplink 192.0.2.1 (and 192.0.2.11), and containers on networks."""
+    """The host, a far machine at 192.0.2.2 behind its uplink 192.0.2.1 (and 192.0.2.11), and containers on networks.
+
+    With IPv6 the same are fd00:2::2, fd00:2::1 and fd00:2::11.
+    """
 
     def __init__(self, folder: Path, host: int, far: int, stack: ExitStack) -> None:
-        self.host, self.far = Place(host, "192.0.2.1"), Place(far, "192.0.2.2")
+        self.host, self.far = Place(host, "192.0.2.1", "fd00:2::1"), Place(far, "192.0.2.2", "fd00:2::2")
         self.folder, self._stack = folder, stack
         self.sandboxes = Sandboxes(folder / "run")
         self._hosts = 1
@@ -103,8 +111,9 @@ class World:
         self._stack.callback(made._firewall._nft.close)
         return made
 
-    def network(self, subnet: str = "10.91.1.0/24", *, internal: bool = False, **options: str) -> Network:
-        """A network whose gateway is its first address; options by the last part of their key."""
+    def network(self, *subnets: str, internal: bool = False, **options: str) -> Network:
+        """A network whose gateways are its first addresses; options by the last part of their key."""
+        subnets = subnets or ("10.91.1.0/24",)
         keys = {
             field.metadata["key"].rpartition(".")[2]: field.metadata["key"] for field in attrs.fields(Driver.OPTIONS)
         }
@@ -112,8 +121,8 @@ class World:
         return Network(
             id=id,
             name=f"net-{id[:6]}",
-            subnets=(subnet,),
-            gateways=(subnet.rpartition(".")[0] + ".1",),
+            subnets=subnets,
+            gateways=tuple(_numbered(subnet, 1).partition("/")[0] for subnet in subnets),
             internal=internal,
             options=parse_options(Driver.OPTIONS, {keys[key]: value for key, value in options.items()}),
         )
@@ -121,13 +130,12 @@ class World:
     def endpoint(self, network: Network, interface: str = "eth0", **changes: Any) -> Endpoint:
         """The next container's endpoint, with its sandbox."""
         self._hosts += 1
-        address = network.subnets[0].rpartition(".")[0] + f".{self._hosts}/24"
         given = Endpoint(
             id=secrets.token_hex(32),
             network_id=network.id,
             container_id=secrets.token_hex(32),
             interface=interface,
-            addresses=(address,),
+            addresses=tuple(_numbered(subnet, self._hosts) for subnet in network.subnets),
             mac=f"02:42:0a:5b:01:{self._hosts:02x}",
         )
         self.sandboxes.create(given.container_id)
@@ -138,7 +146,7 @@ class World:
         """The endpoint's sandbox."""
         netns = self.sandboxes.open(endpoint.container_id)
         self._stack.callback(os.close, netns)
-        return Place(netns, endpoint.addresses[0].partition("/")[0])
+        return Place(netns, *(address.partition("/")[0] for address in endpoint.addresses))
 
     def join(self, driver: Driver, network: Network, **changes: Any) -> tuple[Endpoint, Place]:
         """A container on the network, with its routes."""
@@ -146,26 +154,43 @@ class World:
         place = self.place(endpoint)
         attachment = driver.attach(network, endpoint, place.netns)
         assert isinstance(attachment, Attachment)
-        self.sandboxes.configure(endpoint.container_id, [(endpoint.interface, attachment)], endpoint.interface)
+        self.sandboxes.configure(endpoint.container_id, [(endpoint.interface, attachment)], [endpoint.interface])
         return endpoint, place
+
+
+def _numbered(subnet: str, number: int) -> str:
+    prefix = ipaddress.ip_network(subnet)
+    return f"{prefix[number]}/{prefix.prefixlen}"
 
 
 def wire(far: int) -> None:
     """An uplink from the calling thread's host to a far machine, which knows the way to all containers, as an attacker would."""
     netlink.execute(netlink.add_bridge("uplink"))
     master = socket.if_nametoindex("uplink")
+    set_sysctl("net/ipv6/conf/uplink/accept_dad", "0")
     netlink.execute(
         netlink.add_veth("port0", master=master, peer="eth0", peer_netns=far, peer_mac="02:00:00:00:00:02"),
         netlink.set_link("port0", up=True),
         netlink.add_address(master, "192.0.2.1/24"),
         netlink.add_address(master, "192.0.2.11/24"),
+        netlink.add_address(master, "fd00:2::11/64"),
+        netlink.add_address(master, "fd00:2::1/64"),  # the latest is the one that packets leave with
         netlink.set_link(master, up=True),
     )
 
     def far_side() -> None:
         index = socket.if_nametoindex("eth0")
-        netlink.execute(netlink.add_address(index, "192.0.2.2/24"), netlink.set_link(index, up=True))
-        netlink.execute(netlink.add_route("10.0.0.0/8", gateway="192.0.2.1"), netlink.settle(index))
+        set_sysctl("net/ipv6/conf/eth0/accept_dad", "0")
+        netlink.execute(
+            netlink.add_address(index, "192.0.2.2/24"),
+            netlink.add_address(index, "fd00:2::2/64"),
+            netlink.set_link(index, up=True),
+        )
+        netlink.execute(
+            netlink.add_route("10.0.0.0/8", gateway="192.0.2.1"),
+            netlink.add_route("fd00:91::/32", gateway="fd00:2::1"),
+            netlink.settle(index),
+        )
 
     in_netns(far, far_side)
     netlink.execute(netlink.settle("port0"), netlink.settle(master))

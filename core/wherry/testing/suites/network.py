@@ -21,6 +21,7 @@ from wherry.spec.network import NetworkDriver
 from wherry.testing.conformance import Load, Subject, Suite
 
 PATIENCE = 1.0  # seconds in which a packet arrives, or is lost
+SANDBOX_SYSCTLS = {"ipv6/conf/default/disable_ipv6": "1"}  # as the engine makes sandboxes
 
 
 class NetworkSubject(Subject[NetworkDriver]):
@@ -32,29 +33,32 @@ class NetworkSubject(Subject[NetworkDriver]):
         self._netns = folder / "netns"
         self._made = 0
         self._stack = stack
-        host = self._namespace("host")
+        host = self._namespace("host", {})
         call("setns", host, CLONE_NEWNET)
         stack.callback(call, "setns", home, CLONE_NEWNET)
         self.namespaces: dict[str, int] = {}
         super().__init__(load, folder, stack, options)
 
-    def _namespace(self, name: str) -> int:
+    def _namespace(self, name: str, sysctls: Mapping[str, str]) -> int:
         path = self._netns / name
-        create_netns(path)
+        create_netns(path, sysctls=sysctls)
         self._stack.callback(remove_netns, path)
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._stack.callback(os.close, opened)
         return opened
 
-    def network(self) -> Network:
-        """A network with a subnet of its own, made."""
+    def network(self, *, ipv6: bool = False) -> Network:
+        """A network with a subnet of its own, or one of each IP, made."""
         self._made += 1
+        pairs = [(f"10.91.{self._made}.0/24", f"10.91.{self._made}.1")]
+        if ipv6:
+            pairs.append((f"fd00:91:{self._made}::/64", f"fd00:91:{self._made}::1"))
         id = secrets.token_hex(32)
         made = Network(
             id=id,
             name=f"net{self._made}",
-            subnets=(f"10.91.{self._made}.0/24",),
-            gateways=(f"10.91.{self._made}.1",),
+            subnets=tuple(subnet for subnet, _ in pairs),
+            gateways=tuple(gateway for _, gateway in pairs),
             options=self.options(),
         )
         self.hook.create_network(network=made)
@@ -67,11 +71,13 @@ class NetworkSubject(Subject[NetworkDriver]):
             network_id=network.id,
             container_id=secrets.token_hex(32),
             interface="eth0",
-            addresses=(network.subnets[0].replace("0/24", f"{host}/24"),),
+            addresses=tuple(
+                subnet.replace("0/24", f"{host}/24").replace("::/64", f"::{host}/64") for subnet in network.subnets
+            ),
             mac=f"02:42:0a:5b:{self._made:02x}:{host:02x}",
             options=self.options("ENDPOINT_OPTIONS"),
         )
-        self.namespaces[made.id] = self._namespace(made.container_id)
+        self.namespaces[made.id] = self._namespace(made.container_id, SANDBOX_SYSCTLS)
         return made
 
     def attach(self, network: Network, endpoint: Endpoint) -> Attachment | None:
@@ -83,9 +89,8 @@ class NetworkSubject(Subject[NetworkDriver]):
         made = self.endpoint(network, host)
         attachment = self.attach(network, made)
         if attachment is not None:
-            gateways = attachment.gateways[:1]
-            for gateway in gateways:
-                route = netlink.add_route("0.0.0.0/0", gateway=gateway)
+            for gateway in attachment.gateways:
+                route = netlink.add_route("default", gateway=gateway)
                 in_netns(self.namespaces[made.id], lambda route=route: netlink.execute(route))  # type: ignore[misc]
         return made
 
@@ -113,10 +118,17 @@ class NetworkSubject(Subject[NetworkDriver]):
         if not self.sees:
             pytest.skip("the driver makes no interfaces")
 
+    def need_ipv6(self) -> None:
+        """Skip a check that is about IPv6."""
+        if "ipv6" not in self.driver.cls.FEATURES:
+            pytest.skip("the driver does not say ipv6 among its FEATURES")
+
     def reaches(self, source: int | None, address: str, target: Endpoint) -> bool:
         """Whether a TCP connection from a namespace (None: the host) to address:8080 comes to the target's port 80."""
+        port = 8080 if source is not None else 80
         listener = in_netns(
-            self.namespaces[target.id], lambda: socket.create_server(("0.0.0.0", 8080 if source is not None else 80))
+            self.namespaces[target.id],
+            lambda: socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True),
         )
 
         def connect() -> bool:
@@ -273,6 +285,50 @@ class NetworkConformance(Suite):
         subprocess.run(["nft", "flush", "ruleset"], check=True)
         subject.hook.reconcile(networks=[network], endpoints=[EndpointState(endpoint, ports)])
         assert subject.reaches(None, network.gateways[0], endpoint)
+
+    def test_an_ipv6_address_is_there_at_once(self, subject: NetworkSubject) -> None:
+        subject.need_ipv6()
+        network = subject.network(ipv6=True)
+        endpoint = subject.endpoint(network)
+        attachment = subject.attach(network, endpoint)
+        assert attachment is not None
+        assert attachment.gateways == network.gateways
+        command = ["ip", "-6", "-o", "address", "show", "dev", endpoint.interface]
+        shown = in_netns(
+            subject.namespaces[endpoint.id], lambda: subprocess.run(command, capture_output=True, text=True).stdout
+        )
+        assert f"inet6 {endpoint.addresses[1]} " in shown
+        assert "tentative" not in shown
+
+    def test_an_interface_without_an_ipv6_address_speaks_no_ipv6(self, subject: NetworkSubject) -> None:
+        subject.need_ipv6()
+        endpoint = subject.joined(subject.network())
+        command = ["ip", "-6", "-o", "address", "show", "dev", endpoint.interface]
+        shown = in_netns(
+            subject.namespaces[endpoint.id], lambda: subprocess.run(command, capture_output=True, text=True).stdout
+        )
+        assert shown == ""
+
+    def test_containers_of_one_network_reach_each_other_by_ipv6(self, subject: NetworkSubject) -> None:
+        subject.need_ipv6()
+        network = subject.network(ipv6=True)
+        one, two = subject.joined(network), subject.joined(network, 3)
+        assert subject.reaches(subject.namespaces[one.id], two.addresses[1].partition("/")[0], two)
+
+    def test_containers_of_two_networks_do_not_reach_each_other_by_ipv6(self, subject: NetworkSubject) -> None:
+        subject.need_ipv6()
+        one_network, two_network = subject.network(ipv6=True), subject.network(ipv6=True)
+        one, two = subject.joined(one_network), subject.joined(two_network)
+        assert not subject.reaches(subject.namespaces[one.id], two.addresses[1].partition("/")[0], two)
+
+    @pytest.mark.hook("publish")
+    def test_a_port_published_on_ipv6_leads_to_the_container(self, subject: NetworkSubject) -> None:
+        subject.need_ipv6()
+        network = subject.network(ipv6=True)
+        endpoint = subject.joined(network)
+        subject.hook.publish(network=network, endpoint=endpoint, ports=[PortMapping("tcp", "::", 8080, 80)])
+        for address in (network.gateways[1], "::1"):
+            assert subject.reaches(None, address, endpoint)
 
 
 class TestNetwork(NetworkConformance):

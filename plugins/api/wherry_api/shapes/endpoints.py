@@ -48,11 +48,12 @@ def endpoint_json(record: EndpointRecord) -> dict[str, Any]:
 def summary_json(record: EndpointRecord) -> dict[str, Any]:
     """An endpoint as an item of a list has it: what is assigned, and nulls."""
     address, _, prefix = record.address.partition("/")
+    address6, _, prefix6 = record.address6.partition("/")
     return {
         "IPAMConfig": _ipam_json(record.spec),
         "Links": None,
         "Aliases": None,
-        "MacAddress": record.mac,
+        "MacAddress": record.mac or record.spec.mac_address,
         "DriverOpts": None,
         "GwPriority": record.spec.gw_priority,
         "NetworkID": record.network_id,
@@ -60,8 +61,8 @@ def summary_json(record: EndpointRecord) -> dict[str, Any]:
         "Gateway": record.gateway,
         "IPAddress": address,
         "IPPrefixLen": int(prefix or 0),
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "IPv6Gateway": record.gateway6,
+        "GlobalIPv6Address": address6,
+        "GlobalIPv6PrefixLen": int(prefix6 or 0),
         "DNSNames": None,
     }

@@ -61,7 +61,7 @@ def _user_json(container: Container, endpoint: EndpointRecord) -> Json:
         "EndpointID": endpoint.endpoint_id,
         "MacAddress": endpoint.mac,
         "IPv4Address": endpoint.address,
-        "IPv6Address": "",
+        "IPv6Address": endpoint.address6,
     }
 
 

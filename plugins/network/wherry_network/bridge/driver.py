@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
+import attrs
+
 from wherry.errors import Failed
 from wherry.spec.network import (
     Attachment,
@@ -14,6 +16,7 @@ from wherry.spec.network import (
     Endpoint,
     EndpointState,
     Forbidden,
+    Invalid,
     Network,
     NetworkDriver,
     PortMapping,
@@ -22,9 +25,9 @@ from wherry.spec.network import (
 )
 from wherry_network._netlink import Flows
 from wherry_network._nft import Nft
-from wherry_network.bridge import rules
+from wherry_network.bridge import ipv6, rules
 from wherry_network.bridge.firewall import Firewall
-from wherry_network.bridge.foreign import Foreign
+from wherry_network.bridge.foreign import Bridges, Foreign
 from wherry_network.bridge.links import Links, bridge_name, veth_name
 from wherry_network.bridge.options import BridgeConfig, BridgeOptions
 from wherry_network.bridge.watch import Heard, Watch
@@ -34,6 +37,7 @@ class Driver(NetworkDriver):
     """Networks of one host, each a bridge; ports are published by one nftables table of this engine."""
 
     CONFIG = BridgeConfig
+    FEATURES = frozenset({"ipv6"})
     OPTIONS = BridgeOptions
 
     def __init__(self, context: Context) -> None:
@@ -49,14 +53,13 @@ class Driver(NetworkDriver):
         self._networks: dict[str, Network] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._settled = False
-        self._judged: list[str] = []  # the bridges that `_findings` are about
+        self._judged: Bridges = {}  # the bridges that `_findings` are about
         self._findings: Sequence[str] = ()
 
     @hookimpl
     def create_network(self, network: Network) -> None:
         options = _options(network)
-        if any(":" in subnet for subnet in network.subnets):
-            raise Unsupported(f"network {network.name}: bridge networks have no IPv6 subnets yet")
+        _check_ipv6(network)
         if len({":" in subnet for subnet in network.subnets}) < len(network.subnets):
             raise Forbidden("bridge driver doesn't support multiple subnets")
         with _explained(f"network {network.name} cannot be made"):
@@ -78,6 +81,7 @@ class Driver(NetworkDriver):
 
     @hookimpl
     def attach(self, network: Network, endpoint: Endpoint, netns: int) -> Attachment:
+        _check_ipv6(network)
         with _explained(f"container {endpoint.container_id[:12]} cannot join network {network.name}"):
             mac = self._links.join(network, _options(network), endpoint, netns)
         with self._lock:
@@ -106,11 +110,14 @@ class Driver(NetworkDriver):
         """Ports of an internal network lead nowhere, as with Docker."""
         with _explained(f"ports of container {endpoint.container_id[:12]} cannot be published"):
             self._put_ports(endpoint, _port_elements(network, endpoint, ports))
-            self._flows.forget_from([port.host_port for port in ports if port.protocol == "udp"])
+            for version in (4, 6):
+                udp = [p.host_port for p in ports if p.protocol == "udp" and p.version == version]
+                self._flows.forget_from(version, udp)
 
     @hookimpl
     def reconcile(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> None:
         with _explained("the networks cannot be brought into their state"), self._lock:
+            networks = [_as_can_be(network) for network in networks]
             self._networks = {network.id: network for network in networks}
             self._endpoints = {state.endpoint.id: state.endpoint for state in endpoints}
             self._firewall.replace(_wanted(networks, endpoints))
@@ -153,13 +160,15 @@ class Driver(NetworkDriver):
             network = self._networks[endpoint.network_id]
             self._links.reconnect(network, _options(network), endpoint)
 
-    def _bridges(self) -> list[str]:
+    def _bridges(self) -> Bridges:
         """The bridges that packets are forwarded from and to."""
-        return [bridge_name(n, _options(n)) for n in self._networks.values() if not n.internal]
+        names = {bridge_name(n, _options(n)): n.subnets for n in self._networks.values() if not n.internal}
+        return {"ip": list(names), "ip6": [name for name, subnets in names.items() if ipv6.is_among(subnets)]}
 
     @hookimpl
     def differences(self, networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> Sequence[str]:
         with _explained("the networks cannot be compared with their state"):
+            networks = [_as_can_be(network) for network in networks]
             missing = [
                 f"the bridge {bridge_name(network, _options(network))} of network {network.name} is missing"
                 for network in networks
@@ -169,8 +178,9 @@ class Driver(NetworkDriver):
 
     def _put_ports(self, endpoint: Endpoint, elements: rules.Elements) -> None:
         old = self._firewall.put(endpoint.id, elements)
-        if any("udp . " in key for name, key in old if (name, key) not in elements):
-            self._flows.forget_to(endpoint.addresses[0].partition("/")[0])
+        if any("udp . " in place[-1] for place in old if place not in elements):
+            for address in endpoint.addresses:
+                self._flows.forget_to(address.partition("/")[0])
 
 
 def _options(network: Network) -> BridgeOptions:
@@ -178,6 +188,26 @@ def _options(network: Network) -> BridgeOptions:
         return BridgeOptions()
     assert isinstance(network.options, BridgeOptions)
     return network.options
+
+
+def _check_ipv6(network: Network) -> None:
+    """Raise Unsupported where this kernel has no IPv6, and Invalid where the network's links have not."""
+    if not ipv6.is_among(network.subnets):
+        return
+    if not ipv6.is_there():
+        raise Unsupported(
+            f"network {network.name} needs IPv6, which this host's kernel has switched off (ipv6.disable=1)"
+        )
+    if 0 < _options(network).mtu < ipv6.LEAST_MTU:
+        raise Invalid(f"network {network.name} needs an MTU of at least {ipv6.LEAST_MTU} for IPv6")
+
+
+def _as_can_be(network: Network) -> Network:
+    """The network without IPv6 where this kernel has none (any more)."""
+    if ipv6.is_there() or not ipv6.is_among(network.subnets):
+        return network
+    pairs = [pair for pair in zip(network.subnets, network.gateways, strict=True) if ":" not in pair[0]]
+    return attrs.evolve(network, subnets=tuple(s for s, _ in pairs), gateways=tuple(g for _, g in pairs))
 
 
 def _wanted(networks: Sequence[Network], endpoints: Sequence[EndpointState]) -> dict[str, rules.Elements]:
@@ -196,7 +226,8 @@ def _network_elements(network: Network) -> rules.Elements:
 
 
 def _port_elements(network: Network, endpoint: Endpoint, ports: Sequence[PortMapping]) -> rules.Elements:
-    return {} if network.internal else rules.port_elements(endpoint, ports, _options(network).host_binding)
+    binding = _options(network).host_binding
+    return {} if network.internal else rules.port_elements(network, endpoint, ports, binding)
 
 
 @contextmanager

@@ -16,7 +16,10 @@ from wherry_network.bridge.forwarding import Drop, Packet, dropped, interfaces
 _OURS = "wherry_"  # how tables of engines begin
 _USERS_CHAIN = "DOCKER-USER"  # where dockerd leaves rules alone, and which it asks first
 _USUAL = "wbr"  # how bridges begin that nobody gave another name
+_SIX = ("ip6", legacy.FAMILY6)  # families that judge IPv6 alone
 Drops = Sequence[tuple[Packet, Drop]]
+Bridges = Mapping[str, Collection[str]]
+"""The names of an engine's bridges, all for "ip", and for "ip6" those that speak IPv6."""
 
 
 class Foreign:
@@ -25,7 +28,7 @@ class Foreign:
     def __init__(self, nft: Nft, instance: str, *, integrate: bool) -> None:
         self._nft, self._mark, self._integrate = nft, f"wherry-{instance}", integrate
 
-    def check(self, bridges: Collection[str]) -> tuple[str, ...]:
+    def check(self, bridges: Bridges) -> tuple[str, ...]:
         """What keeps packets of these bridges from being forwarded, a sentence each, and what to do about it.
 
         Where this engine is to integrate, it first inserts what lets them through and takes out what it no longer needs.
@@ -39,15 +42,16 @@ class Foreign:
         except NftError as error:
             raise Failed(f"the firewall's chains cannot be read: {error}") from error
 
-    def check_legacy(self, bridges: Collection[str]) -> tuple[str, ...]:
+    def check_legacy(self, bridges: Bridges) -> tuple[str, ...]:
         """The same of iptables' legacy tables, in which this engine inserts nothing."""
         try:
-            chains = {chain.name: chain for chain in legacy.chains()}
+            found = [legacy.chains(family) for family in (legacy.FAMILY, legacy.FAMILY6)]
         except Unavailable as error:
             return (f"whether iptables' legacy tables drop forwarded packets is not known: {error.text}",)
-        return tuple(_sentence(entrance, drops) for entrance, drops in _drops_in(chains, bridges))
+        tables = ({chain.name: chain for chain in chains} for chains in found)
+        return tuple(_sentence(*drops) for chains in tables for drops in _drops_in(chains, bridges))
 
-    def leave(self, bridges: Collection[str]) -> None:
+    def leave(self, bridges: Bridges) -> None:
         """Take out our accepts but those for these bridges."""
         if self._integrate:
             try:
@@ -57,7 +61,7 @@ class Foreign:
                     f"the rules that this engine added to other firewalls cannot be removed: {error}"
                 ) from error
 
-    def _drops(self, bridges: Collection[str]) -> Iterator[tuple[Chain, Drops]]:
+    def _drops(self, bridges: Bridges) -> Iterator[tuple[Chain, Drops]]:
         """Where an accept belongs, with the packets that are dropped without one."""
         tables = {
             (chain.family, chain.table)
@@ -76,25 +80,31 @@ class Foreign:
             )
         )
 
-    def _remove_except(self, bridges: Collection[str]) -> None:
+    def _remove_except(self, bridges: Bridges) -> None:
         """Take out our marked rules but those of these bridges."""
         doomed = []
         for family, table in self._nft.tables():
-            if family not in ("ip", "inet") or table.startswith(_OURS):
+            if family not in ("ip", "ip6", "inet") or table.startswith(_OURS):
                 continue
             for chain in self._nft.table(family, table):
                 doomed += [
                     f"delete rule {chain.place} handle {rule.handle}\n"
                     for rule in chain.rules
-                    if rule.comment == self._mark and not interfaces(rule) & set(bridges)
+                    if rule.comment == self._mark and not interfaces(rule) & set(_concerned(bridges, family))
                 ]
         if doomed:
             self._nft.change("".join(doomed))
 
 
-def _drops_in(chains: Mapping[str, Chain], bridges: Collection[str]) -> Iterator[tuple[Chain, Drops]]:
-    packets = [packet for bridge in sorted(bridges) for packet in (Packet(bridge, ""), Packet("", bridge))]
+def _concerned(bridges: Bridges, family: str) -> Collection[str]:
+    """The bridges whose packets a table of this family judges."""
+    return bridges.get("ip6" if family in _SIX else "ip", ())
+
+
+def _drops_in(chains: Mapping[str, Chain], bridges: Bridges) -> Iterator[tuple[Chain, Drops]]:
     for base in filter(_forwards, chains.values()):
+        names = sorted(_concerned(bridges, base.family))
+        packets = [packet for name in names for packet in (Packet(name, ""), Packet("", name))]
         drops = [(packet, drop) for packet in packets if (drop := dropped(chains, base, packet))]
         if drops:
             yield _entrance(chains, base), drops
@@ -111,8 +121,8 @@ def _entrance(chains: Mapping[str, Chain], base: Chain) -> Chain:
 def _sentence(entrance: Chain, drops: Drops) -> str:
     names = list(dict.fromkeys(packet.iifname or packet.oifname for packet, _ in drops))
     pattern = _USUAL if all(name.startswith(_USUAL) for name in names) else names[0]
-    if entrance.family == legacy.FAMILY:
-        rules = [f"iptables-legacy -I {entrance.name} {flag} {pattern}+ -j ACCEPT" for flag in ("-i", "-o")]
+    if entrance.family in (legacy.FAMILY, legacy.FAMILY6):
+        rules = [f"{entrance.family} -I {entrance.name} {flag} {pattern}+ -j ACCEPT" for flag in ("-i", "-o")]
         mend = "run "
     else:
         rules = [
@@ -120,11 +130,16 @@ def _sentence(entrance: Chain, drops: Drops) -> str:
         ]
         mend = 'set "firewall-integration": true, or run '
     _, drop = drops[0]
+    kind = "IPv6 packets" if entrance.family in _SIX else "packets"
     return (
-        f"the firewall chain {drop.chain.place} ({drop.reason}) drops forwarded packets of {', '.join(names)}: "
+        f"the firewall chain {drop.chain.place} ({drop.reason}) drops forwarded {kind} of {', '.join(names)}: "
         f"containers there cannot reach other hosts, nor be reached by published ports; {mend}{' and '.join(rules)}"
     )
 
 
 def _forwards(chain: Chain) -> bool:
-    return chain.family in ("ip", "inet", legacy.FAMILY) and chain.kind == "filter" and chain.hook == "forward"
+    return (
+        chain.family in ("ip", "ip6", "inet", legacy.FAMILY, legacy.FAMILY6)
+        and chain.kind == "filter"
+        and chain.hook == "forward"
+    )

@@ -10,26 +10,26 @@ from typing import Any
 from wherry.linux import programs
 from wherry_network._nft import Chain, Rule
 
-FAMILY = "iptables-legacy"
-_NAMES = Path("/proc/thread-self/net/ip_tables_names")
+FAMILY, FAMILY6 = "iptables-legacy", "ip6tables-legacy"  # as the programs are called
+_NAMES = {FAMILY: "ip_tables_names", FAMILY6: "ip6_tables_names"}
 _INTERFACES = {"-i": "iifname", "-o": "oifname"}
 _VERDICTS = ("accept", "drop", "reject", "return")
 
 
-def chains() -> list[Chain]:
-    """The chains of the filter table with their rules; none where it is not in use, or nobody can read it.
+def chains(family: str) -> list[Chain]:
+    """The chains of a family's filter table with their rules; none where it is not in use, or nobody can read it.
 
     Raises `Unavailable` if the program that reads it fails.
     """
     try:
-        in_use = "filter" in _NAMES.read_text().split()
+        in_use = "filter" in Path("/proc/thread-self/net", _NAMES[family]).read_text().split()
     except FileNotFoundError:
         return []
-    program = programs.find("iptables-legacy-save") if in_use else None
-    return parse(programs.output([program, "-t", "filter"])) if program else []
+    program = programs.find(f"{family}-save") if in_use else None
+    return parse(programs.output([program, "-t", "filter"]), family) if program else []
 
 
-def parse(text: str) -> list[Chain]:
+def parse(text: str, family: str = FAMILY) -> list[Chain]:
     """What iptables-save prints."""
     policies: dict[str, str] = {}
     rules: dict[str, list[Rule]] = {}
@@ -42,7 +42,7 @@ def parse(text: str) -> list[Chain]:
             rules.setdefault(name, []).append(_rule(words))
     return [
         Chain(
-            family=FAMILY,
+            family=family,
             table="filter",
             name=name,
             hook="forward" if name == "FORWARD" else "",

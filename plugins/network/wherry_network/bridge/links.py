@@ -14,6 +14,7 @@ from wherry.errors import Conflict
 from wherry.linux import netlink
 from wherry.linux.namespaces import in_netns, set_sysctl
 from wherry.spec.network import Endpoint, Forbidden, Network
+from wherry_network.bridge import ipv6
 from wherry_network.bridge.options import BridgeOptions
 
 
@@ -35,10 +36,14 @@ class Links:
                 netlink.add_bridge(name, mac=_mac(network.id), mtu=options.mtu),
                 netlink.set_link(name, alias=self._alias(network)),
             )
-            # Nothing of these networks speaks IPv6 yet; a host that does not either ignores forged advertisements.
-            set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+            if not ipv6.is_among(network.subnets):  # a host that does not speak it ignores forged advertisements
+                set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+        if ipv6.is_among(network.subnets):
+            ipv6.let_speak(name)
         if self._forward:
             set_sysctl("net/ipv4/ip_forward", "1")
+        if self._forward and ipv6.is_among(network.subnets):
+            set_sysctl("net/ipv6/conf/all/forwarding", "1")
         set_sysctl(f"net/ipv4/conf/{name}/route_localnet", "1")  # published ports by 127.0.0.1
         index = socket.if_nametoindex(name)
         netlink.execute(
@@ -81,12 +86,13 @@ class Links:
         except OSError:  # someone deleted it
             self.ensure_bridge(network, options)
             bridge = socket.if_nametoindex(bridge_name(network, options))
+        port = _port(network, options)
         try:
-            self._make_pair(bridge, options, endpoint, netns, mac)
+            self._make_pair(bridge, port, options.mtu, endpoint, netns, mac)
         except OSError as error:
             if error.errno != errno.EEXIST:
                 raise
-            self._settle_existing(bridge, options, endpoint, netns, mac)
+            self._settle_existing(bridge, port, options.mtu, endpoint, netns, mac)
         in_netns(netns, lambda: _address(endpoint))
         # The bridge's port forwards once it has a carrier, and the bridge itself once a port forwards: in this order.
         netlink.execute(netlink.settle(veth_name(endpoint.id)), netlink.settle(bridge))
@@ -104,7 +110,7 @@ class Links:
         if link is not None:
             netlink.execute(
                 netlink.set_link(name, master=bridge),
-                netlink.set_link(name, up=True, port=_port(options)),
+                netlink.set_link(name, up=True, port=_port(network, options)),
                 netlink.settle(name),
                 netlink.settle(bridge),
             )
@@ -117,17 +123,15 @@ class Links:
     def _alias(self, network: Network) -> str:
         return f"{self._mark}net:{network.id}"
 
-    def _make_pair(self, bridge: int, options: BridgeOptions, endpoint: Endpoint, netns: int, mac: str) -> None:
+    def _make_pair(self, bridge: int, port: bytes, mtu: int, endpoint: Endpoint, netns: int, mac: str) -> None:
         name = veth_name(endpoint.id)
         alias = f"{self._mark}ep:{endpoint.network_id}:{endpoint.id}"
         netlink.execute(
-            netlink.add_veth(
-                name, master=bridge, peer=endpoint.interface, peer_netns=netns, peer_mac=mac, mtu=options.mtu
-            ),
-            netlink.set_link(name, up=True, alias=alias, quiet=True, port=_port(options)),
+            netlink.add_veth(name, master=bridge, peer=endpoint.interface, peer_netns=netns, peer_mac=mac, mtu=mtu),
+            netlink.set_link(name, up=True, alias=alias, quiet=True, port=port),
         )
 
-    def _settle_existing(self, bridge: int, options: BridgeOptions, endpoint: Endpoint, netns: int, mac: str) -> None:
+    def _settle_existing(self, bridge: int, port: bytes, mtu: int, endpoint: Endpoint, netns: int, mac: str) -> None:
         """The pair is there: of an earlier, equal call it stays; one that leads to another sandbox is made again."""
         if netlink.find_link(veth_name(endpoint.id)) is None:
             raise Conflict(
@@ -136,7 +140,7 @@ class Links:
         far = in_netns(netns, lambda: netlink.find_link(endpoint.interface))
         if far is None or far.mac != mac:
             netlink.remove_link(veth_name(endpoint.id))
-            self._make_pair(bridge, options, endpoint, netns, mac)
+            self._make_pair(bridge, port, mtu, endpoint, netns, mac)
 
 
 def bridge_name(network: Network, options: BridgeOptions) -> str:
@@ -149,25 +153,28 @@ def veth_name(endpoint_id: str) -> str:
     return f"wv{endpoint_id[:12]}"
 
 
-def _port(options: BridgeOptions) -> bytes:
+def _port(network: Network, options: BridgeOptions) -> bytes:
     # Hairpin: under br_netfilter a container's packet to its own published port returns through the port it came from.
-    return netlink.bridge_port(hairpin=True, isolated=not options.icc and not _bridged_is_filtered())
+    return netlink.bridge_port(hairpin=True, isolated=not options.icc and not _bridged_is_filtered(network))
 
 
-def _bridged_is_filtered() -> bool:
-    """Whether the firewall sees what passes within a bridge (br_netfilter).
+def _bridged_is_filtered(network: Network) -> bool:
+    """Whether the firewall sees all that passes within the network's bridge (br_netfilter).
 
     If so its rules keep containers apart where icc is off, and still let published ports through, which then pass
     from port to port; if not, nothing but isolated ports can, and published ports take the way through the host.
     """
+    settings = ["iptables", *(["ip6tables"] if ipv6.is_among(network.subnets) else [])]
     try:
-        return Path("/proc/sys/net/bridge/bridge-nf-call-iptables").read_text().strip() != "0"
+        return all(Path(f"/proc/sys/net/bridge/bridge-nf-call-{each}").read_text().strip() != "0" for each in settings)
     except FileNotFoundError:
         return False
 
 
 def _address(endpoint: Endpoint) -> None:
     index = socket.if_nametoindex(endpoint.interface)
+    if ipv6.is_among(endpoint.addresses):
+        ipv6.let_speak(endpoint.interface)
     # Up comes last: with arp_notify, neighbours then hear of the address and forget who had it before.
     addresses = [netlink.add_address(index, address) for address in endpoint.addresses]
     netlink.execute(*addresses, netlink.set_link(index, up=True), netlink.settle(index))

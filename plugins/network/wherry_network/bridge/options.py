@@ -53,7 +53,7 @@ class BridgeConfig:
         "ip-forward",
         boolean,
         default=True,
-        help="switch the forwarding of packets on, net.ipv4.ip_forward; without, whoever runs the host sees to it",
+        help="switch the forwarding of packets on (net.ipv4.ip_forward, net.ipv6.conf.all.forwarding); without, whoever runs the host sees to it",
     )
 
 
