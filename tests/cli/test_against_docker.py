@@ -25,6 +25,25 @@ ps --format json
 ps --format '{{.Names}} {{.Image}} {{.Ports}} {{.Mounts}} {{.Networks}} {{.LocalVolumes}} {{.CreatedAt}} {{.State}}'
 ps --format 'table {{.Names}}\\t{{.Label "a"}}\\t{{json .Ports}}\\t{{.Label "com.example.some-label"}}'
 ps --format '{{.Foo}}'
+images --format '{{.Foo}}'
+network ls --format '{{.Foo}}'
+volume ls --format '{{.Foo}}'
+tag box x:y:z
+tag box x:
+tag box a___b
+tag box aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+network create --gateway 10.12.0.1 s4
+network create --subnet 10.12.0.0/16 --gateway bogus s4
+network create --subnet 10.12.0.0/16 --gateway 10.12.0.1 --gateway 10.12.0.2 s4
+network create --subnet 10.12.0.0/16 --ip-range 10.13.0.0/24 s4
+network create --subnet 10.12.0.0/16 --ip-range bogus s4
+network create --subnet 10.12.0.0/16 --aux-address x=bogus s4
+network create --label 'x y=z' s4
+volume create --label =x v9
+volume create --name a b
+network rm -f nowhere
+run --network-alias foo box-1
+nosuchcommand
 ps --format '{{.ID'
 ps --format '{{foo}}'
 ps --foo

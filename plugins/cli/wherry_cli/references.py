@@ -11,12 +11,18 @@ def split_reference(text: str) -> tuple[str, str, str]:
     repository, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:
         repository, tag = name, ""
-    if not repository or repository != repository.strip() or " " in text or text.startswith(("-", "/")):
-        raise CliError(f'"{text}" is not a valid repository/tag: invalid reference format')
+    wrong = f'"{text}" is not a valid repository/tag: '
     if (path := _path(repository)) != path.lower():
-        raise CliError(
-            f'"{text}" is not a valid repository/tag: invalid reference format: repository name ({path}) must be lowercase'
-        )
+        raise CliError(f"{wrong}invalid reference format: repository name ({path}) must be lowercase")
+    import re
+
+    component = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+    domain = repository[: -len(path)] if repository.endswith(path) else ""
+    good = re.fullmatch(rf"{component}(?:/{component})*", path) and re.fullmatch(r"(?:[\w.:\[\]-]+/)?", domain)
+    if not good or (colon and "/" not in name.rpartition(":")[2] and not re.fullmatch(r"\w[\w.-]{0,127}", tag)):
+        raise CliError(f"{wrong}invalid reference format")
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        raise CliError(f"{wrong}invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
     return repository, tag, digest
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from wherry.errors import Forbidden, Unsupported
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointRecord, IpamPool, NetworkRecord, NetworkSpec
+from wherry_api.shapes.configs import ordered
 from wherry_api.shapes.read import Fields
 from wherry_api.shapes.times import time_text
 
@@ -39,8 +40,8 @@ def network_json(record: NetworkRecord, users: Users) -> Json:
         "Containers": {
             id: _user_json(container, endpoint) for id, (container, endpoint) in users.items() if endpoint.endpoint_id
         },
-        "Options": spec.options,
-        "Labels": spec.labels,
+        "Options": ordered(spec.options),
+        "Labels": ordered(spec.labels),
     }
 
 

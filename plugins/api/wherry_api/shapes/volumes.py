@@ -6,6 +6,7 @@ from typing import Any
 
 from wherry.errors import Unsupported
 from wherry.model.volumes import VolumeRecord, VolumeSpec
+from wherry_api.shapes.configs import ordered
 from wherry_api.shapes.read import Fields
 from wherry_api.shapes.times import second_text
 
@@ -15,10 +16,10 @@ def volume_json(record: VolumeRecord) -> dict[str, Any]:
     return {
         "CreatedAt": second_text(record.created_ns),
         "Driver": record.driver,
-        "Labels": record.labels or None,
+        "Labels": ordered(record.labels) or None,
         "Mountpoint": record.mountpoint,
         "Name": record.name,
-        "Options": record.options or None,
+        "Options": ordered(record.options) or None,
         "Scope": record.scope,
     }
 

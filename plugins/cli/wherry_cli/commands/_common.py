@@ -44,7 +44,8 @@ def each(app: App, names: Sequence[str], action: Callable[[str], str]) -> int:
             app.say(str(error))
             failed = True
         else:
-            app.print(text)
+            if text:
+                app.print(text)
     return 1 if failed else 0
 
 

@@ -76,7 +76,7 @@ def _known(value: int, form: Any) -> str:
 
 
 def _unique(item: Any, short: bool) -> str:
-    return "N/A" if item.get("SharedSize", -1) < 0 else human.size(item["Size"] - item["SharedSize"])
+    return "N/A" if item.get("SharedSize", -1) < 0 else human.size(item["Size"] - item["SharedSize"], 4)
 
 
 FIELDS: dict[str, Any] = {

@@ -97,5 +97,5 @@ IMPORT = Command(
         Option("platform", "", "string", "Say that the image is for this platform, as OS/ARCHITECTURE[/VARIANT]."),
     ),
     least=1,
-    most=2,
+    most=-1,
 )

@@ -29,6 +29,7 @@ def _rm(app: App, values: Values, arguments: list[str]) -> int:
         except ApiError as error:
             if not (values["force"] and error.status == 404):
                 raise
+            return ""
         return name
 
     return each(app, arguments, remove)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry_cli.app import App, Command
 from wherry_cli.commands._common import pairs
+from wherry_cli.containers.checks import check_label
 from wherry_cli.errors import CliError
 from wherry_cli.options import Option, Values
 
@@ -26,7 +27,9 @@ OPTIONS = (
     Option("ipam-opt", "", "map", "Give the address driver an option, as NAME=VALUE. May be repeated."),
     Option("ipv4", "", "bool", "Give containers IPv4 addresses.", True),
     Option("ipv6", "", "bool", "Give containers IPv6 addresses too."),
-    Option("label", "", "list", "Set a label on the network, as NAME or NAME=VALUE. May be repeated."),
+    Option(
+        "label", "", "list", "Set a label on the network, as NAME or NAME=VALUE. May be repeated.", check=check_label
+    ),
     Option("opt", "o", "map", "Give the driver an option, as NAME=VALUE. May be repeated."),
     Option("scope", "", "string", "Limit the network to this scope, local or swarm."),
     Option("subnet", "", "strings", "Use this subnet, in CIDR notation. May be repeated."),
@@ -61,14 +64,14 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
 
 def pools(values: Values) -> list[dict[str, Any]]:
     """One pool per subnet, with the range, gateway and reserved addresses that lie in it. Raises CliError."""
-    if (values["ip-range"] or values["gateway"] or values["aux-address"]) and not values["subnet"]:
-        raise CliError("every ip-range or gateway or aux-address must have a corresponding subnet")
+    if max(len(values["ip-range"]), len(values["gateway"])) > len(values["subnet"]):
+        raise CliError("every ip-range or gateway must have a corresponding subnet")
     found: dict[str, dict[str, Any]] = {}
     for subnet in values["subnet"]:
-        if any(_overlap(subnet, other) for other in found):
+        if any(_holds(other, subnet) or _holds(subnet, other) for other in found):
             raise CliError("multiple overlapping subnet configuration is not supported")
         found[subnet] = {"Subnet": subnet}
-    for key, flag, texts in (("IPRange", "ip-range", values["ip-range"]), ("Gateway", "gateway", values["gateway"])):
+    for key, flag, texts in (("IPRange", "range", values["ip-range"]), ("Gateway", "gateway", values["gateway"])):
         for text in texts:
             pool = found[_holder(list(found), text, flag)]
             if key in pool:
@@ -84,19 +87,24 @@ def pools(values: Values) -> list[dict[str, Any]]:
 
 def _holder(subnets: Sequence[str], text: str, flag: str) -> str:
     for subnet in subnets:
-        if _overlap(subnet, text):
+        if _holds(subnet, text, flag):
             return subnet
     raise CliError(f"no matching subnet for {flag} {text}")
 
 
-def _overlap(subnet: str, other: str) -> bool:
+def _holds(subnet: str, other: str, kind: str = "range") -> bool:
+    """Whether an address, or the first one of a subnet, lies in this subnet. Raises CliError for what is no subnet."""
     import ipaddress
 
+    for text in (subnet, other) if "/" in other or kind == "range" else (subnet,):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise CliError(f"invalid CIDR address: {text}") from None
     try:
-        first, second = ipaddress.ip_network(subnet, strict=False), ipaddress.ip_network(other, strict=False)
-    except ValueError as error:
-        raise CliError(f"invalid CIDR address: {error}") from None
-    return first.version == second.version and first.overlaps(second)
+        return ipaddress.ip_address(other.partition("/")[0]) in ipaddress.ip_network(subnet, strict=False)
+    except ValueError:
+        return False
 
 
 CREATE = Command("network create", "[OPTIONS] NETWORK", "Create a network.", run, OPTIONS, least=1, most=1)

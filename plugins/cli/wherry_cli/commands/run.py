@@ -48,8 +48,10 @@ def _run(app: App, values: Values, arguments: list[str]) -> int:
     except (ClientError, CliError) as error:
         raise _with_help(str(error), "run", REFUSED) from None
     if values["detach"]:
-        start(app, identity)
-        app.print(identity)
+        try:
+            start(app, identity)
+        finally:
+            app.print(identity)  # the container is there, whether it runs or not
         return 0
     return _attached(app, values, request, identity)
 
@@ -79,7 +81,8 @@ def create(app: App, values: Values, request: dict[str, Any]) -> str:
     try:
         answer = app.client.call("POST", "/containers/create", query, request)
     except ApiError as error:
-        if error.status != 404 or "no such image" not in error.message.lower() or values["pull"] != "missing":
+        lacks = "no such image" in error.message.lower() or "does not match the specified platform" in error.message
+        if error.status != 404 or not lacks or values["pull"] != "missing":
             raise
         from wherry_cli.references import familiar
 

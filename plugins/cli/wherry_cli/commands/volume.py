@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from wherry_cli.app import App, Command
 from wherry_cli.commands._common import LIST_FORMAT, each, filters, pairs, path_name
+from wherry_cli.containers.checks import check_label
+from wherry_cli.errors import CliError
 from wherry_cli.options import Option, Values
 from wherry_cli.output import human
 from wherry_cli.output.listing import Listing, labels_text
 
 
 def _create(app: App, values: Values, arguments: list[str]) -> int:
+    if arguments and values["name"]:
+        raise CliError("conflicting options: cannot specify a volume-name through both --name and as a positional arg")
     body = {
-        "Name": arguments[0] if arguments else "",
+        "Name": arguments[0] if arguments else values["name"],
         "Driver": values["driver"],
         "DriverOpts": pairs(values["opt"]),
         "Labels": pairs(values["label"]),
@@ -63,7 +67,10 @@ CREATE = Command(
     _create,
     (
         Option("driver", "d", "string", "Use this driver.", "local"),
-        Option("label", "", "list", "Set a label on the volume, as NAME or NAME=VALUE. May be repeated."),
+        Option(
+            "label", "", "list", "Set a label on the volume, as NAME or NAME=VALUE. May be repeated.", check=check_label
+        ),
+        Option("name", "", "string", "Give the volume this name, as VOLUME does."),
         Option("opt", "o", "map", "Give the driver an option, as NAME=VALUE. May be repeated."),
     ),
     most=1,

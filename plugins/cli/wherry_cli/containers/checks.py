@@ -63,8 +63,11 @@ def check_gpus(text: str) -> None:
 
 def check_label(text: str) -> None:
     """One --label. Raises ValueError."""
-    if text.startswith("="):
+    name = text.partition("=")[0].lstrip()
+    if not name:
         raise ValueError(f"invalid label '{text}': empty name")
+    if name.split() != [name]:
+        raise ValueError(f"label '{text.partition('=')[0].lstrip()}' contains whitespaces")
 
 
 def check_dns(text: str) -> None:

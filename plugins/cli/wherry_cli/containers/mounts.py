@@ -33,7 +33,7 @@ def volumes(texts: Sequence[str]) -> tuple[list[str], list[str]]:
             binds.append(f"{os.path.abspath(source)}:{rest}")
         else:
             binds.append(text)
-    return binds, anonymous
+    return list(dict.fromkeys(binds)), list(dict.fromkeys(anonymous))
 
 
 def tmpfs(texts: Sequence[str]) -> dict[str, str]:

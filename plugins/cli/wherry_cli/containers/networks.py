@@ -79,9 +79,10 @@ def networks(values: Values) -> tuple[str, dict[str, Endpoint]]:
     """(network mode, endpoints by network) of all flags together. Raises CliError."""
     wanted = [network(text) for text in values["network"]] or [("default", {})]
     mode, first = wanted[0]
-    own = _first_endpoint(
-        values, user_defined=mode not in ("default", "bridge", "host", "none") and not mode.startswith("container:")
-    )
+    user_defined = mode not in ("default", "bridge", "host", "none") and not mode.startswith("container:")
+    if (values["network-alias"] or first.get("Aliases")) and not user_defined:
+        raise CliError("network-scoped aliases are only supported for user-defined networks", 125)
+    own = _first_endpoint(values, user_defined=user_defined)
     for member, flag in (("Aliases", "network-alias"), ("MacAddress", "mac-address")):
         if member in own and member in first:
             raise CliError(

@@ -66,7 +66,10 @@ class Listing:
         try:
             lines = [template.render(Row(self, item, full)) for item in items]
         except TemplateError as error:
-            raise CliError(f"failed to execute template: {error}") from None
+            what = (
+                "failed to execute template" if self.kind == "*formatter.ContainerContext" else "template parsing error"
+            )
+            raise CliError(f"{what}: {error}") from None  # docker's client says it in two ways
         if not table:
             return "".join(line + "\n" for line in lines)
         return align("\n".join([template.render(Heads(self), header_functions()), *lines])) + "\n"
