@@ -14,7 +14,9 @@ from scripts.engine import Engine
 from tests.fire.daemon import Fire, Refused, eventually
 from tests.ledger.plants import Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot, spoilt
 
+from wherry.linux.process import program_of, title_of
 from wherry.testing import tasks
+from wherry_engine.monitor.protocol import MONITOR_TITLE, SUPERVISOR_TITLE
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -128,6 +130,27 @@ def test_a_renewal_of_the_network_that_fails_is_told_and_does_no_harm(busy: Fire
     _as_before(busy, pid)
     assert all(found["Mended"] for found in busy.api("POST", "/wherry/repair"))
     assert busy.api("GET", "/wherry/check") == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_monitor_that_hangs_without_a_supervisor_is_ended_by_whichever_engine_comes_to_it(
+    fire: Fire, fault: str
+) -> None:
+    fire.kill()
+    fire.engine = Engine(fire.where, {"WHERRY_FAILPOINTS": f"processes.silent.kill={fault}"})
+    fire.api.run("busy")
+    for title, number in ((MONITOR_TITLE, signal.SIGSTOP), (SUPERVISOR_TITLE, signal.SIGKILL)):
+        for process in tasks.descendants(os.getpid()):
+            if title_of(process.pid) == title:
+                os.kill(process.pid, number)
+    if fault.startswith("kill"):
+        eventually(lambda: not program_of(fire.engine.pid), 30)
+        fire.kill()
+        fire.start()
+    eventually(lambda: fire.api.status("busy") == "exited", 40)
+    assert fire.api.inspect("busy")["State"]["ExitCode"] == 255
+    fire.api.run("next")
+    assert fire.api("GET", "/wherry/check") == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -51,7 +51,10 @@ def connect(path: str) -> socket.socket:
 
 
 def holders(path: str) -> set[int]:
-    """The processes that hold a listener at `path`, of this network namespace. See proc_net_unix(5)."""
+    """The processes that hold a listener at `path`, of this network namespace. See proc_net_unix(5).
+
+    One whose descriptors we may not see has more rights than we, and so is none that we have started.
+    """
     with open("/proc/net/unix") as file:
         rows = [line.split() for line in file]
     links = {f"socket:[{row[6]}]" for row in rows if row[7:8] == [path] and int(row[3], 16) & _ACCEPTS}
@@ -60,7 +63,7 @@ def holders(path: str) -> set[int]:
 
 def _open_by(pid: str) -> set[str]:
     found: set[str] = set()
-    with suppress(FileNotFoundError, ProcessLookupError):
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(FileNotFoundError, ProcessLookupError):
                 found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))

@@ -99,7 +99,11 @@ async def end_silent(run_root: Path) -> None:
 
 
 def _end_silent(run_root: Path) -> None:
-    found: Mapping[int, str] = {pid: title_of(pid) for pid in holders(str(run_root / "supervisor.sock"))}
+    try:
+        found: Mapping[int, str] = {pid: title_of(pid) for pid in holders(str(run_root / "supervisor.sock"))}
+    except OSError as error:  # the next beat tries again
+        log.error("who should answer for the supervisor cannot be found out: %s", error)
+        return
     title = SUPERVISOR_TITLE if SUPERVISOR_TITLE in found.values() else MONITOR_TITLE
     for pid in (pid for pid, its in found.items() if its == title):
         log.error("%s, process %d, does not answer, and is killed", title, pid)
