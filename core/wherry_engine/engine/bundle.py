@@ -20,7 +20,7 @@ from wherry_engine.engine.bundle_checks import check
 from wherry_engine.engine.bundle_mounts import BundleMount, oci_mounts, root_propagation
 from wherry_engine.engine.bundle_process import Program, process_section
 from wherry_engine.engine.init_program import INSIDE
-from wherry_engine.engine.joins import Joined
+from wherry_engine.engine.joins import Joined, is_joined
 
 __all__ = ["BundleInput", "BundleMount", "check", "oci_config"]
 
@@ -133,7 +133,7 @@ def _namespaces(given: BundleInput) -> list[dict[str, str]]:
 
 
 def _default_sysctls(given: BundleInput) -> Mapping[str, str]:
-    private = given.netns is not None and not given.container.host.network_mode.startswith("container:")
+    private = given.netns is not None and not is_joined(given.container.host.network_mode)
     return _network_sysctls() if private else {}
 
 

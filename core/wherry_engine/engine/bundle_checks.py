@@ -14,6 +14,7 @@ from wherry.model.configs import Config, HostConfig, Resources
 from wherry_engine.engine import security
 from wherry_engine.engine.bundle_mounts import merge_tmpfs
 from wherry_engine.engine.devices import check_path, parse_rule
+from wherry_engine.engine.joins import is_joined
 from wherry_engine.engine.limits import NANO
 from wherry_engine.engine.seccomp_files import section_of_file
 
@@ -183,7 +184,7 @@ def _modes(config: Config, host: HostConfig) -> Iterator[str]:
         "userns": (host.userns_mode, ("", "host")),
     }
     for name, (mode, known) in allowed.items():
-        if mode not in known and not (mode.startswith("container:") and name in ("IPC", "PID")):
+        if mode not in known and not (is_joined(mode) and name in ("IPC", "PID")):
             yield f"invalid {name} mode: {mode}"
     if host.uts_mode == "host" and config.hostname:
         yield "conflicting options: hostname and the UTS mode"

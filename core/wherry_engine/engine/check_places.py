@@ -20,6 +20,7 @@ from wherry.linux.mounts import mounts, unmount
 from wherry.linux.namespaces import remove_netns
 from wherry_engine.engine.check_view import Fault, View, fault
 from wherry_engine.engine.container_files import Folders
+from wherry_engine.engine.joins import has_own_network
 from wherry_engine.engine.rootfs import unmount_all
 from wherry_engine.work import Pool
 
@@ -97,8 +98,7 @@ class Places:
             yield self._leftover("mount", str(run / "shm" / id), text, "unmount it", act, id)
         for id in view.running:
             container = view.containers[id]
-            mode = container.host.network_mode
-            if mode != "host" and not mode.startswith("container:") and not (run / "netns" / id).exists():
+            if has_own_network(container.host) and not (run / "netns" / id).exists():
                 text = f"running container {container.name} has lost its network namespace's name"
                 yield fault("network namespace", str(run / "netns" / id), text, RESTART, subject=id)
 

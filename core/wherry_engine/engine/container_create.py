@@ -108,7 +108,7 @@ class Creator:
 
     def _wished(self, spec: ContainerSpec, config: Config, host: HostConfig) -> dict[str, EndpointRecord]:
         mode = host.network_mode
-        if mode.startswith("container:"):
+        if joins.is_joined(mode):
             return {}
         endpoints = {mode if name == "default" else name: endpoint for name, endpoint in spec.endpoints.items()}
         names = {mode: endpoints.get(mode, EndpointSpec()), **endpoints}

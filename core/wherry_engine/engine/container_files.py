@@ -16,6 +16,7 @@ from wherry.model.configs import Config, HostConfig
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointRecord
 from wherry_engine.engine.bundle import BundleMount
+from wherry_engine.engine.joins import other
 from wherry_engine.engine.resolv_conf import ResolvConf, is_address
 
 HOST_HOSTS = Path("/etc/hosts")
@@ -30,8 +31,7 @@ LOOPBACK = (
 
 def shared_with(container: Container) -> str:
     """The id of the container whose network, and so whose names, this one has; "" if it has its own."""
-    mode = container.host.network_mode
-    return mode.removeprefix("container:") if mode.startswith("container:") else ""
+    return other(container.host.network_mode)
 
 
 @attrs.frozen

@@ -167,12 +167,12 @@ def settle(
         raise Invalid("no command specified")
     host = with_defaults(spec.host, defaults)
     faults = check(config, host) + check_bindings(config, host) + _faults(config, host)
-    faults += _shared_network_faults(spec.config, host) if host.network_mode.startswith("container:") else []
+    faults += _shared_network_faults(spec.config, host) if joins.is_joined(host.network_mode) else []
     faults += [*container_files.faults(config, host), *resolv_conf.faults(host), *joins.faults(host)]
     if faults:
         raise Invalid("; ".join(faults))
     shares_host = host.network_mode == "host" or host.uts_mode == "host"
-    if not config.hostname and not shares_host and not host.network_mode.startswith("container:"):
+    if not config.hostname and not shares_host and not joins.is_joined(host.network_mode):
         config = attrs.evolve(config, hostname=container_id[:12])
     host = attrs.evolve(
         host,

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from wherry.errors import Invalid
 from wherry.model.containers import Container
 from wherry.model.networks import EndpointSpec, NetworkRecord
+from wherry_engine.engine.joins import has_own_network
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}|[0-9a-fA-F]{2}(?:-[0-9a-fA-F]{2}){5}")
 
@@ -45,7 +46,7 @@ def check_company(container: Container, network: NetworkRecord) -> None:
     mode = container.host.network_mode
     if network.spec.driver == "host" and mode != "host":
         raise Invalid("cannot connect container to host network - container must be created in host network mode")
-    if mode == "host" or mode.startswith("container:"):
+    if not has_own_network(container.host):
         raise Invalid(
             "container sharing network namespace with another container or host cannot be connected to any other network"
         )

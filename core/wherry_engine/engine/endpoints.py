@@ -19,6 +19,7 @@ from wherry_engine.engine.broadcasts import Broadcasts
 from wherry_engine.engine.default_bridge import gateway_of
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoint_views import by_gateway, locate, ordered
+from wherry_engine.engine.joins import has_own_network, other
 from wherry_engine.engine.leases import Leases
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes
@@ -106,11 +107,11 @@ class Endpoints:
         mode = container.host.network_mode
         if mode == "host":
             return None
-        return self._sandboxes.path(mode.removeprefix("container:") if mode.startswith("container:") else container.id)
+        return self._sandboxes.path(other(mode) or container.id)
 
     async def attach(self, container: Container, planned: Records) -> None:
         """Make the sandbox with all its interfaces and routes."""
-        if not _has_own(container):
+        if not has_own_network(container.host):
             return
         await self._pool.run("container.start.sandbox", lambda: self._sandboxes.create(container.id))
         await self._wire(container, planned, running=False)
@@ -179,12 +180,12 @@ class Endpoints:
 
     async def tell_names(self, container: Container) -> None:
         """Tell the services that a running container's names have changed."""
-        if container.state.alive and _has_own(container):
+        if container.state.alive and has_own_network(container.host):
             await self._broadcasts.sandbox_ready(self.sandbox(container, container.networks))
 
     def sandboxes_of(self, containers: Iterable[Container]) -> list[Sandbox]:
         """Those of running containers that have their own."""
-        return [self.sandbox(c, c.networks) for c in containers if c.state.alive and _has_own(c)]
+        return [self.sandbox(c, c.networks) for c in containers if c.state.alive and has_own_network(c.host)]
 
     async def publish(self, container: Container, planned: Records, processes: Processes) -> tuple[PortMapping, ...]:
         """Reserve the requested host ports and lead them to the container; returns them, the chosen ones filled in."""
@@ -212,7 +213,7 @@ class Endpoints:
     async def detach(self, container: Container, records: Records, processes: Processes) -> None:
         """Take away all that a start made; what is missing already is fine."""
         await processes.release_ports(container.id)
-        if _has_own(container):
+        if has_own_network(container.host):
             await self._broadcasts.sandbox_gone(container.id)
             for record in records.values():
                 if record.endpoint_id and self._networks.table.get(record.network_id):
@@ -247,11 +248,6 @@ class Endpoints:
                 ports = shares.get(record.endpoint_id, ())
                 states.append((record.network_id, EndpointState(place.endpoint, ports)))
         return states
-
-
-def _has_own(container: Container) -> bool:
-    """Whether it has a sandbox of its own, not the host's or that of another container."""
-    return container.host.network_mode != "host" and not container.host.network_mode.startswith("container:")
 
 
 def _led(attachment: Attachment, network: NetworkRecord) -> Attachment:

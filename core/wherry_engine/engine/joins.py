@@ -24,9 +24,19 @@ class Joined:
     shm: str = ""
 
 
+def is_joined(mode: str) -> bool:
+    """Whether a mode is another container's namespace."""
+    return mode.startswith(_PREFIX)
+
+
 def other(mode: str) -> str:
     """The container that a mode names, "" if it names none."""
-    return mode.removeprefix(_PREFIX) if mode.startswith(_PREFIX) else ""
+    return mode.removeprefix(_PREFIX) if is_joined(mode) else ""
+
+
+def has_own_network(host: HostConfig) -> bool:
+    """Whether there is a network namespace of its own, not the host's or that of another container."""
+    return host.network_mode != "host" and not is_joined(host.network_mode)
 
 
 def settle_modes(host: HostConfig, find: Callable[[str], Container]) -> HostConfig:
