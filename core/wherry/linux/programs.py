@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from wherry.errors import Unavailable
+from wherry.errors import Unavailable, Unsupported
 
 # A service's PATH often lacks sbin, where distributions put some runtimes.
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -18,6 +18,14 @@ def find(name: str) -> str | None:
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
     found = shutil.which(name, path=path)
     return os.path.abspath(found) if found else None
+
+
+def required(name: str, *, package: str = "") -> str:
+    """Its absolute path. Raises `Unsupported` if it is not on this host, with the package that brings it, if one is named."""
+    program = find(name)
+    if program is None:
+        raise Unsupported(f"there is no {name} on this host" + (f"; install the package {package}" if package else ""))
+    return program
 
 
 def output(argv: Sequence[str], *, seconds: float = 10.0) -> str:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from wherry.linux.mountinfo import mounts
-from wherry.linux.programs import attempt, find, output
+from wherry.linux.programs import attempt, output, required
 from wherry.linux.seccomp.program import compile_section
 from wherry.spec.runtime import Runtime, RuntimeDriver, Unsupported, hookimpl
 
@@ -28,9 +28,7 @@ class Driver(RuntimeDriver):
     @hookimpl
     def probe(self) -> Runtime:
         """Find crun on PATH or in an sbin folder, built with seccomp."""
-        program = find(PROGRAM)
-        if program is None:
-            raise Unsupported(f"there is no {PROGRAM} on this host; install the package {PROGRAM}")
+        program = required(PROGRAM, package=PROGRAM)
         text = output([program, "--version"])
         if "+SECCOMP" not in text:
             raise Unsupported(f"{program} is built without seccomp")
@@ -40,9 +38,7 @@ class Driver(RuntimeDriver):
     @hookimpl
     def recognize(self, argv: tuple[str, ...]) -> Runtime | None:
         """A program that calls itself crun."""
-        program = find(argv[0])
-        if program is None:
-            raise Unsupported(f"there is no {argv[0]} on this host")
+        program = required(argv[0])
         _, told, _ = attempt([program, "--version"])
         version = re.match(r"crun version (\S+)", told)
         return Runtime((program, *argv[1:]), version[1], hide_unified_cgroup=_is_hybrid()) if version else None
