@@ -44,17 +44,17 @@ class SealedProgram:
 
 def _copy(path: str) -> int:
     """A descriptor of the copy; -1 for what is no binary program."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         if file.read(len(_ELF)) != _ELF:
             return -1
-    copy = os.memfd_create(os.path.basename(path), os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        with open(path, "rb", buffering=0) as file:
+        file.seek(0)
+        copy = os.memfd_create(os.path.basename(path), os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
             while os.sendfile(copy, file.fileno(), None, _CHUNK):
                 pass
-        os.fchmod(copy, 0o755)
-        fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(copy)
-        raise
+            os.fchmod(copy, 0o755)
+            fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
+        except BaseException:
+            os.close(copy)
+            raise
     return copy

@@ -152,7 +152,7 @@ class Removal:
             self._fail(error)
 
     def _clear_state(self) -> None:
-        if self._runtime.has_fifo():
+        if self._runtime.is_known():
             with step("monitor.delete.state"):
                 remove_state(self._runtime.state_of(self._id))
             self._done()

@@ -32,12 +32,8 @@ class Runtime:
         """The folder in which the runtime keeps a container's state."""
         return f"{self.root}/{id}"
 
-    def protects_itself(self) -> bool:
-        """Whether it would make a sealed copy of itself at each start."""
-        return self.name in ("crun", "runc")
-
-    def has_fifo(self) -> bool:
-        """Whether a created container waits at a FIFO that we know how to serve."""
+    def is_known(self) -> bool:
+        """Whether we know its ways: it waits at a FIFO when it is created, and copies itself unless it runs from a copy."""
         return self.name in ("crun", "runc")
 
 
@@ -78,7 +74,7 @@ class Programs:
 
     def _program(self, runtime: Runtime) -> str:
         path = runtime.argv[0]
-        if not runtime.protects_itself():
+        if not runtime.is_known():
             return path
         if path not in self._sealed:
             self._sealed[path] = SealedProgram(path)
