@@ -146,6 +146,11 @@ class Fire:
         """SIGKILL for wherryd alone."""
         self.engine.kill()
 
+    def arm(self, step: str, fault: str) -> None:
+        """Kill it, and start it again with this failpoint."""
+        self.kill()
+        self.engine = Engine(self.where, {"WHERRY_FAILPOINTS": f"{step}={fault}"}, prefix=self.prefix)
+
     def start(self, *more: str) -> float:
         """Start it again, with more arguments; the seconds until it answers."""
         self.engine = Engine(self.where, prefix=self.prefix, arguments=more)

@@ -61,8 +61,7 @@ def test_a_daemon_that_fails_as_it_begins_is_followed_by_one_that_finds_all(busy
 def test_a_daemon_that_fails_as_it_ends_is_followed_by_one_that_finds_all(busy: Fire, fault: str) -> None:
     pid = busy.api.inspect("busy")["State"]["Pid"]
     for name in ENDING:
-        busy.kill()
-        busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"{name}={fault}"})
+        busy.arm(name, fault)
         with pytest.raises(RuntimeError, match="ended with status"):
             busy.engine.stop()
     _as_before(busy, pid)
@@ -72,8 +71,7 @@ def test_a_daemon_that_fails_as_it_ends_is_followed_by_one_that_finds_all(busy: 
 def test_a_check_that_fails_does_no_harm_and_succeeds_when_it_is_asked_again(busy: Fire, fault: str) -> None:
     pid = busy.api.inspect("busy")["State"]["Pid"]
     for name in CHECK:
-        busy.kill()
-        busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"{name}={fault}"})
+        busy.arm(name, fault)
         with contextlib.suppress(Refused, OSError, http.client.HTTPException):
             busy.api("GET", "/wherry/check")
             pytest.fail(f"{name} was not reached")
@@ -88,8 +86,7 @@ def test_a_check_that_fails_does_no_harm_and_succeeds_when_it_is_asked_again(bus
 def test_a_mend_that_fails_is_told_and_succeeds_when_it_is_asked_again(busy: Fire, fault: str) -> None:
     pid = busy.api.inspect("busy")["State"]["Pid"]
     for name, plant in MENDS.items():
-        busy.kill()
-        busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"{name}={fault}"})
+        busy.arm(name, fault)
         plant(Named(busy.where, busy.api("GET", "/info")["ID"]))
         if fault.startswith("error"):
             (told,) = busy.api("POST", "/wherry/repair")
@@ -113,8 +110,7 @@ def _repair_again_and_again(busy: Fire) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_renewal_of_the_network_that_fails_is_told_and_does_no_harm(busy: Fire, fault: str) -> None:
     pid = busy.api.inspect("busy")["State"]["Pid"]
-    busy.kill()
-    busy.engine = Engine(busy.where, {"WHERRY_FAILPOINTS": f"network.renew={fault}"})
+    busy.arm("network.renew", fault)
     with spoilt(Named(busy.where, busy.api("GET", "/info")["ID"])):
         if fault.startswith("error"):
             told = ""
@@ -136,8 +132,7 @@ def test_a_renewal_of_the_network_that_fails_is_told_and_does_no_harm(busy: Fire
 def test_a_monitor_that_hangs_without_a_supervisor_is_ended_by_whichever_engine_comes_to_it(
     fire: Fire, fault: str
 ) -> None:
-    fire.kill()
-    fire.engine = Engine(fire.where, {"WHERRY_FAILPOINTS": f"processes.silent.kill={fault}"})
+    fire.arm("processes.silent.kill", fault)
     fire.api.run("busy")
     for title, number in ((MONITOR_TITLE, signal.SIGSTOP), (SUPERVISOR_TITLE, signal.SIGKILL)):
         for process in tasks.descendants(os.getpid()):
