@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager, suppress
 
 from wherry_cli.commands._common import path_name
 from wherry_cli.output.figures import Usage
@@ -10,7 +11,7 @@ from wherry_client.errors import ApiError, CannotConnect, ClientError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wherry_cli.app import App
 
@@ -42,14 +43,10 @@ class Watch:
             self._add(found["Id"], short=True)
 
         def listen() -> None:
-            try:
+            with self._failing():
                 for event in news.objects():
                     self._happened(event["Action"], event["Actor"]["ID"])
                 raise CannotConnect("the engine has ended")
-            except ClientError as error:
-                self._fail(error)
-            except OSError as error:
-                self._fail(CannotConnect(f"the connection to the engine broke: {error.strerror}"))
 
         threading.Thread(target=listen, daemon=True).start()
 
@@ -84,23 +81,27 @@ class Watch:
 
     def _read(self, row: Usage, word: str) -> None:
         first = True
-        try:
+        with self._failing(), suppress(ApiError):  # it was removed before we could ask
             for sample in self._app.new_client().request("GET", f"/containers/{path_name(word)}/stats").objects():
                 with self._changed:
                     row.id, row.sample = sample["id"], sample
                     self._waiting -= first
                     first = False
                     self._changed.notify_all()
-        except ApiError:
-            pass  # it was removed before we could ask
-        except ClientError as error:
-            self._fail(error)
-        except OSError as error:
-            self._fail(CannotConnect(f"the connection to the engine broke: {error.strerror}"))
         with self._changed:
             self._waiting -= first
             self._rows = [each for each in self._rows if each is not row]
             self._changed.notify_all()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What goes wrong with a connection in the body is everybody's error."""
+        try:
+            yield
+        except ClientError as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(CannotConnect(f"the connection to the engine broke: {error.strerror}"))
 
     def _fail(self, error: ClientError) -> None:
         with self._changed:
