@@ -1,14 +1,14 @@
 """Blocking work of the engine, in bounded pools of threads, each call inside a named step and with a deadline.
 
 A call in a thread cannot be cancelled: a cancelled caller waits for its end, so that an undo never overlaps it. Past
-its deadline the caller gets `Late`, and whoever undoes waits for `Late.pending` first.
+its deadline the caller gets `Late`, cancelled or not, and whoever undoes waits for `Late.pending` first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -28,6 +28,19 @@ class Late(Unavailable):
         self.pending = pending
 
 
+async def to_the_end(work: Awaitable[T]) -> T:
+    """The result of what must not be left halfway. A cancellation, however often it comes, is raised once it has ended."""
+    running, cancelled = asyncio.ensure_future(work), None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from (None if running.cancelled() else running.exception())
+    return running.result()
+
+
 class Pool:
     """Threads for one driver, or for the engine's own work."""
 
@@ -45,13 +58,12 @@ class Pool:
         context = contextvars.copy_context()
         pending = asyncio.get_running_loop().run_in_executor(self._threads, context.run, inside)
         try:
-            done, _ = await asyncio.wait({pending}, timeout=deadline)
+            await to_the_end(asyncio.wait({pending}, timeout=deadline))
         except asyncio.CancelledError:
-            await asyncio.wait({pending}, timeout=deadline)
-            if pending.done() and not pending.cancelled():
+            if pending.done():
                 pending.exception()  # retrieved: the cancellation is what the caller reports
-            raise
-        if not done:
+                raise
+        if not pending.done():
             raise Late(f"{self.name} did not finish {where} within {deadline:g} s", pending)
         return pending.result()
 

@@ -105,3 +105,26 @@ def test_free_pages_that_cannot_be_had_stop_neither_the_opening_nor_a_commit(tmp
     again = Database(tmp_path / "db")
     assert list(things(again)) == [Thing("a", 3)]
     again.close()
+
+
+def test_what_is_committed_shows_also_when_nobody_waits_for_it_any_more(database: Database) -> None:
+    table = things(database)
+
+    async def impatient() -> None:
+        task = asyncio.create_task(database.commit(table.put(Thing("a"))))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(impatient())
+    assert table.get("a") == Thing("a")
+
+
+def test_a_commit_that_comes_after_the_end_fails(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db")
+    table = things(database)
+    database.close()
+    with pytest.raises(Failed, match="is closed"):
+        asyncio.run(asyncio.wait_for(database.commit(table.put(Thing("a"))), 5))

@@ -1,6 +1,8 @@
 """The journal: undo on failure, finish at the next start, late calls waited for."""
 
 import asyncio
+import sqlite3
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from wherry.errors import Failed, Unavailable
+from wherry_engine.engine.together import together
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change, Database
 from wherry_engine.work import Late, Pool
@@ -156,6 +160,215 @@ def test_the_undo_of_a_late_call_waits_until_the_call_has_ended(tmp_path: Path) 
         assert order == []
         await asyncio.sleep(0.6)
         assert order == ["side effect", "undo"]
+        pool.close()
+
+    run(tmp_path, body)
+
+
+async def cancelled_after(steps: int, work: Coroutine[Any, Any, None], times: int = 1) -> None:
+    """Run it, and cancel it after so many turns of the event loop, as often as is said."""
+    task = asyncio.create_task(work)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_an_operation_that_is_cancelled_while_its_intent_is_recorded_leaves_none(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        undone = Undone()
+        journal.register("make", undone)
+
+        async def operate() -> None:
+            async with journal.operation("make", "x"):
+                raise AssertionError("it was cancelled before")
+
+        await cancelled_after(1, operate(), times=3)
+        assert not journal.pending()
+        assert len(undone.calls) == 1
+
+    run(tmp_path, body)
+
+
+def test_an_operation_that_is_cancelled_while_it_is_committed_has_happened(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        undone, committing = Undone(), asyncio.Event()
+        journal.register("make", undone)
+
+        async def operate() -> None:
+            async with journal.operation("make", "x") as operation:
+                committing.set()
+                await operation.commit(Change("thing", "x", b"1"))
+
+        task = asyncio.create_task(operate())
+        await committing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert list(journal._database.load("thing")) == [("x", b"1")]
+        assert not journal.pending()
+        assert not undone.calls
+
+    run(tmp_path, body)
+
+
+def test_an_operation_whose_new_name_cannot_be_recorded_is_undone_under_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(journal: Journal) -> None:
+        undone, finished = Undone(), Undone()
+        journal.register("make", undone)
+        journal.register("launch", finished)
+
+        def broken(_self: Database, _change: Change) -> None:
+            monkeypatch.undo()
+            raise sqlite3.OperationalError("disk I/O error")
+
+        async def operate() -> None:
+            async with journal.operation("make", "x") as operation:
+                monkeypatch.setattr(Database, "_apply", broken)
+                await operation.continue_as("launch")
+
+        with pytest.raises(Failed, match="disk I/O error"):
+            await operate()
+        assert (len(undone.calls), finished.calls) == (1, [])
+        assert not journal.pending()
+
+    run(tmp_path, body)
+
+
+def test_a_cancelled_removal_is_awaited_to_its_end(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        removed = []
+
+        async def remove(object: str, _data: Mapping[str, Any]) -> Sequence[Change]:
+            await asyncio.sleep(0.1)
+            removed.append(object)
+            return ()
+
+        journal.register("remove", remove)
+        await cancelled_after(20, journal.forward("remove", "x"), times=2)
+        assert removed == ["x"]
+        assert not journal.pending()
+        assert not journal.busy
+
+    run(tmp_path, body)
+
+
+def test_what_an_operation_left_is_undone_before_the_next_one_on_the_same_object(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        undone = Undone(failures=3)
+        journal.register("make", undone)
+        with pytest.raises(ValueError, match="boom"):
+            async with journal.operation("make", "x", key="first"):
+                raise ValueError("boom")
+        with pytest.raises(OSError, match="not yet"):
+            async with journal.operation("make", "x"):
+                raise AssertionError("the undo of the first has failed once more")
+        async with journal.operation("make", "other") as operation:
+            await operation.commit()
+        assert len(journal.pending()) == 1
+        async with journal.operation("make", "x", key="second") as operation:
+            assert undone.calls == [("x", {"key": "first"})]
+            await operation.commit()
+        assert await journal.recover() == 0
+        assert len(undone.calls) == 1
+
+    run(tmp_path, body)
+
+
+def test_an_object_on_which_a_call_hangs_is_refused_until_that_is_undone(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        released, undone = threading.Event(), Undone()
+        journal.register("make", undone)
+        pool = Pool("hung")
+        with pytest.raises(Late):
+            async with journal.operation("make", "x"):
+                await pool.run("test.hang", lambda: released.wait(10), 0.05)
+        with pytest.raises(Unavailable, match=r"did not finish test\.hang"):
+            await journal.forward("make", "x")
+        assert journal.busy
+        async with journal.operation("make", "other") as operation:
+            await operation.commit()
+        released.set()
+        while journal.busy:
+            await asyncio.sleep(0.01)
+        assert undone.calls == [("x", {})]
+        await journal.forward("make", "x")
+        pool.close()
+
+    run(tmp_path, body)
+
+
+def test_a_removal_whose_call_hangs_is_not_tried_again_beside_it(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        released, calls = threading.Event(), list[str]()
+        pool = Pool("hung")
+
+        def remove() -> None:
+            calls.append("begun")
+            released.wait(10)
+            calls.append("ended")
+
+        async def finish(_object: str, _data: Mapping[str, Any]) -> Sequence[Change]:
+            await pool.run("test.hang", remove, 0.05)
+            return ()
+
+        journal.register("remove", finish)
+        with pytest.raises(Late):
+            await journal.forward("remove", "x")
+        assert calls == ["begun"]
+        released.set()
+        while journal.busy:
+            await asyncio.sleep(0.01)
+        assert calls == ["begun", "ended", "begun", "ended"]
+        assert not journal.pending()
+        pool.close()
+
+    run(tmp_path, body)
+
+
+def test_a_cancelled_call_that_hangs_is_late_so_that_no_undo_meets_it(tmp_path: Path) -> None:
+    async def body(journal: Journal) -> None:
+        released, undone = threading.Event(), Undone()
+        journal.register("make", undone)
+        pool = Pool("hung")
+
+        async def operate() -> None:
+            async with journal.operation("make", "x"):
+                await pool.run("test.hang", lambda: released.wait(10), 0.2)
+
+        task = asyncio.create_task(operate())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(Late):
+            await task
+        assert not undone.calls
+        released.set()
+        while journal.busy:
+            await asyncio.sleep(0.01)
+        assert undone.calls == [("x", {})]
+        pool.close()
+
+    run(tmp_path, body)
+
+
+def test_of_steps_that_fail_together_the_one_that_hangs_is_told(tmp_path: Path) -> None:
+    async def body(_journal: Journal) -> None:
+        released = threading.Event()
+        pool = Pool("hung")
+
+        async def fails() -> None:
+            await asyncio.sleep(0.05)
+            raise Failed("at once")
+
+        hangs = pool.run("test.hang", lambda: released.wait(10), 0.2)
+        with pytest.raises(Late):
+            await together(fails(), hangs, asyncio.sleep(0))
+        released.set()
         pool.close()
 
     run(tmp_path, body)

@@ -16,9 +16,9 @@ from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.health import halted
 from wherry_engine.engine.health_probes import Prober
-from wherry_engine.journal.journal import Journal
+from wherry_engine.journal.journal import Intent, Journal
 from wherry_engine.state.database import Change
-from wherry_engine.work import Pool
+from wherry_engine.work import Pool, to_the_end
 
 
 class Pauser:
@@ -55,18 +55,21 @@ class Pauser:
     async def wake(self, id: str) -> bool:
         """Let the container go on; False if it is not paused."""
         async with self._actors.turn(f"container/{id}", "unpause"):
-            container = self._book.table.get(id)
-            if container is None or container.state.status != "paused":
-                return False
-            async with self._journal.operation("container.unpause", id, sync=False) as operation:
-                try:
-                    await self._pool.run("container.unpause.thaw", lambda: cgroups.thaw(self._group(id)))
-                except OSError as error:
-                    raise Failed(f"cannot unpause container {id}: {error}") from error
-                await operation.commit(self._with_status(container, "running"), sync=False)
-            self._prober.watch(container, time.time_ns())
-            self._book.emit("unpause", container)
-            return True
+            return await self._wake(id)
+
+    async def _wake(self, id: str) -> bool:
+        container = self._book.table.get(id)
+        if container is None or container.state.status != "paused":
+            return False
+        async with self._journal.operation("container.unpause", id, sync=False) as operation:
+            try:
+                await self._pool.run("container.unpause.thaw", lambda: cgroups.thaw(self._group(id)))
+            except OSError as error:
+                raise Failed(f"cannot unpause container {id}: {error}") from error
+            await operation.commit(self._with_status(container, "running"), sync=False)
+        self._prober.watch(container, time.time_ns())
+        self._book.emit("unpause", container)
+        return True
 
     @asynccontextmanager
     async def hold(self, id: str) -> AsyncIterator[None]:
@@ -87,12 +90,19 @@ class Pauser:
                     await self._book.database.commit(self._with_status(container, "paused"), sync=False)
                     self._prober.unwatch(id)
                     self._book.emit("pause", container)
-            yield
-            if intent is not None:
-                await self._journal.finish_quietly(intent)
+            try:
+                yield
+            finally:
+                if intent is not None:
+                    await to_the_end(self._release(id, intent))
+
+    async def _release(self, id: str, intent: Intent) -> None:
+        async with self._actors.turn(f"container/{id}", "unpause"):
+            await self._journal.finish_quietly(intent)
 
     async def _let_go(self, id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
-        await self.wake(id)
+        """In the container's turn, if anybody else can have it."""
+        await self._wake(id)
         return await self._undo(id, {})
 
     async def _freeze(self, id: str) -> None:

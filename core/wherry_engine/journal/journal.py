@@ -19,11 +19,11 @@ from typing import Any
 
 import attrs
 
-from wherry.errors import Failed, WherryError
+from wherry.errors import Failed, Unavailable, WherryError
 from wherry.model.names import new_id
 from wherry_engine.state.codec import decode, encode
 from wherry_engine.state.database import Change, Database
-from wherry_engine.work import Late
+from wherry_engine.work import Late, to_the_end
 
 KIND = "intent"
 _FULL = 1 << 20  # bytes free on a disk that was too small for something: what failed has given back a little
@@ -54,12 +54,12 @@ def _rising_id() -> str:
 
 
 class Operation:
-    """A running operation whose intent is recorded."""
+    """A running operation. What it says of itself changes with the commit of the row that says it, never before or after."""
 
     def __init__(self, database: Database, intent: Intent) -> None:
         self._database = database
         self.intent = intent
-        self.committed = False
+        self.open = False  # recorded, and neither committed nor undone
 
     @property
     def id(self) -> str:
@@ -68,18 +68,26 @@ class Operation:
 
     async def commit(self, *changes: Change, sync: bool = True) -> None:
         """Record the outcome and forget the intent, in one transaction: from now on the operation has happened."""
-        await self._database.commit(*changes, Change(KIND, self.intent.id, None), sync=sync)
-        self.committed = True
+        await self._database.commit(*changes, Change(KIND, self.intent.id, None, self._close), sync=sync)
+
+    def _close(self) -> None:
+        self.open = False
 
     async def note(self, **data: Any) -> None:
         """Add to the recorded data what only now is known. The next synced commit carries it to the disk."""
-        self.intent = attrs.evolve(self.intent, data=self.intent.data | data)
-        await self._database.commit(Change(KIND, self.intent.id, encode(self.intent)), sync=False)
+        await self.record(attrs.evolve(self.intent, data=self.intent.data | data), sync=False)
 
     async def continue_as(self, name: str, *changes: Change) -> None:
         """Record an outcome and, in its place, the intent to go on: recovery will from now on finish `name`."""
-        self.intent = attrs.evolve(self.intent, name=name)
-        await self._database.commit(*changes, Change(KIND, self.intent.id, encode(self.intent)))
+        await self.record(attrs.evolve(self.intent, name=name), *changes)
+
+    async def record(self, intent: Intent, *changes: Change, sync: bool = True) -> None:
+        """Let this be what recovery finishes."""
+
+        def recorded() -> None:
+            self.intent, self.open = intent, True
+
+        await self._database.commit(*changes, Change(KIND, intent.id, encode(intent), recorded), sync=sync)
 
 
 class Journal:
@@ -88,8 +96,10 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._finishes: dict[str, Finish] = {}
-        self._late: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._running: set[str] = set()  # intents whose operation is under way in this engine
+        self._owed: dict[str, Intent] = {}  # those whose finish has failed
+        self._late: dict[str, tuple[Intent, Late]] = {}  # those that wait for the end of a call, to be finished then
 
     def register(self, name: str, finish: Finish) -> None:
         """`finish(object, data)` undoes or completes operations of this name and returns the rows to change."""
@@ -99,23 +109,21 @@ class Journal:
     async def operation(self, name: str, object: str, *, sync: bool = True, **data: Any) -> AsyncIterator[Operation]:
         """Record the intent, run the body, and undo it unless the body committed.
 
-        `sync` False is for effects that die with the host (mounts, links, processes).
+        `sync` False is for effects that die with the host (mounts, links, processes). Raises as `_settle`.
         """
+        await self._settle(object)
         operation = Operation(self._database, Intent(id=_rising_id(), name=name, object=object, data=data))
-        change = Change(KIND, operation.id, encode(operation.intent))
-        await self._database.commit(change, sync=sync)
         self._running.add(operation.id)
         try:
+            await operation.record(operation.intent, sync=sync)
             yield operation
         except Late as late:
-            task = asyncio.create_task(self._finish_late(operation.intent, late))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            if operation.open:
+                self._finish_after(operation.intent, late)
             raise
         except (WherryError, OSError) as error:
             full = _disk_is_full(error, self._database.root)
-            if not operation.committed:
-                await asyncio.shield(self.finish_quietly(operation.intent))
+            await self._undo(operation)
             if full:
                 raise Failed(
                     f"no space left on device: the disk of the data root {self._database.root} is full; remove containers, "
@@ -123,53 +131,100 @@ class Journal:
                 ) from error
             raise
         except BaseException:
-            if not operation.committed:
-                await asyncio.shield(self.finish_quietly(operation.intent))
+            await self._undo(operation)
             raise
         finally:
-            self._running.discard(operation.id)
+            self._ended(operation.intent)
+
+    async def _undo(self, operation: Operation) -> None:
+        if operation.open:
+            await to_the_end(self.finish_quietly(operation.intent))
+
+    def _ended(self, intent: Intent) -> None:
+        if intent.id not in self._late:
+            self._running.discard(intent.id)
+
+    async def _settle(self, object: str) -> None:
+        """What an earlier operation on the object has left is finished before the next one: an undo that comes later would
+        undo that too. Raises why it cannot be finished; `Unavailable` while one of its calls has not returned.
+        """
+        for intent, late in self._late.values():
+            if intent.object == object:
+                raise Unavailable(f"{object} can be used again when an earlier operation on it has ended: {late.text}")
+        for intent in [each for each in self._owed.values() if each.object == object]:
+            await to_the_end(self.finish(intent))
 
     async def forward(self, name: str, object: str, *, sync: bool = True, **data: Any) -> None:
-        """Record the intent and finish it; there is no way back. What fails is tried once more, then left to recovery."""
-        intent = Intent(id=_rising_id(), name=name, object=object, data=data)
-        await self._database.commit(Change(KIND, intent.id, encode(intent)), sync=sync)
+        """Record the intent and finish it; there is no way back, and a cancellation waits for the end. What fails is tried
+        once more, then left to the object's next operation or to recovery. Raises as `_settle`.
+        """
+        await self._settle(object)
+        await to_the_end(self._begin(Intent(id=_rising_id(), name=name, object=object, data=data), sync))
+
+    async def _begin(self, intent: Intent, sync: bool) -> None:
         self._running.add(intent.id)
         try:
-            await asyncio.shield(self._forward(intent))
+            await self._database.commit(Change(KIND, intent.id, encode(intent)), sync=sync)
+            await self._forward(intent)
         finally:
-            self._running.discard(intent.id)
+            self._ended(intent)
 
     async def _forward(self, intent: Intent) -> None:
         try:
             await self.finish(intent)
+        except Late:
+            raise
         except Exception:
             log.warning("%s of %s failed and is tried again", intent.name, intent.object, exc_info=True)
             await self.finish(intent)
 
     async def finish(self, intent: Intent) -> None:
-        """Undo or complete what `intent` says and forget it."""
-        changes = await self._finishes[intent.name](intent.object, intent.data)
-        await self._database.commit(*changes, Change(KIND, intent.id, None))
+        """Undo or complete what `intent` says and forget it. Raises `Late` for a call after whose end it is tried again."""
+        finish = self._finishes[intent.name]
+        self._owed.pop(intent.id, None)
+        try:
+            changes = await finish(intent.object, intent.data)
+            await self._database.commit(*changes, Change(KIND, intent.id, None))
+        except Late as late:
+            self._finish_after(intent, late)
+            raise
+        except Exception:
+            self._owed[intent.id] = intent
+            raise
 
     async def finish_quietly(self, intent: Intent) -> None:
         """As `finish`; the caller has an outcome of its own to report. What cannot be finished now stays recorded."""
         try:
             await self._forward(intent)
         except Exception:
-            log.exception("%s of %s could not be finished; the next start tries again", intent.name, intent.object)
+            log.exception(
+                "%s of %s could not be finished; it is tried again before its next use", intent.name, intent.object
+            )
 
-    async def _finish_late(self, intent: Intent, late: Late) -> None:
+    def _finish_after(self, intent: Intent, late: Late) -> None:
+        """Finish it in the background, once the call has returned."""
         self._running.add(intent.id)
-        await asyncio.wait({late.pending})
-        await self.finish_quietly(intent)
-        self._running.discard(intent.id)
+        self._late[intent.id] = (intent, late)
+
+        async def finish() -> None:
+            await asyncio.wait({late.pending})
+            await self.finish_quietly(intent)
+            if self._late[intent.id][1] is late:  # else another call is late by now, and has a task of its own
+                del self._late[intent.id]
+                self._running.discard(intent.id)
+
+        task = asyncio.create_task(finish())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def pending(self) -> list[Intent]:
         """What is recorded now."""
         return [decode(value, Intent) for _, value in self._database.load(KIND)]
 
     def unfinished(self) -> list[Intent]:
-        """What is recorded and not under way: its finish failed, and only a next start or a repair tries again."""
+        """What is recorded and not under way: its finish failed, and is tried again by the object's next operation, a repair,
+        or the next start.
+        """
         return [intent for intent in self.pending() if intent.id not in self._running]
 
     @property

@@ -21,6 +21,7 @@ import attrs
 from wherry.errors import Failed
 from wherry.linux.steps import step
 from wherry_engine.state.space import fill_wal, keep_spare, open_reader, open_writer
+from wherry_engine.work import to_the_end
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id))
@@ -36,7 +37,9 @@ def _nothing() -> None:
 
 @attrs.frozen
 class Change:
-    """One row to write, or to drop if `value` is None. `publish` runs in the event loop once it is committed."""
+    """One row to write, or to drop if `value` is None. `publish` runs in the event loop once it is committed, whether
+    or not somebody still waits for the commit: what is in memory and what is in the rows never differ for long.
+    """
 
     kind: str
     id: str
@@ -64,6 +67,7 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             raise Failed(f"the database {path} cannot be opened: {error}") from error
         self._sync = ""
+        self._closed = False
         self._thread = threading.Thread(target=self._write, name="database", daemon=True)
         self._thread.start()
 
@@ -81,29 +85,20 @@ class Database:
         yield from self._reader.execute("SELECT id, value FROM object WHERE kind = ? ORDER BY id", (kind,)).fetchall()
 
     async def commit(self, *changes: Change, sync: bool = True) -> None:
-        """Write these rows in one transaction, then publish them. Raises `Failed`; then nothing is written."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        """Write these rows in one transaction, then publish them. Raises `Failed`; then nothing is written.
+
+        A cancelled caller waits for the outcome all the same, so that what it does next meets no commit under way.
+        """
+        if self._closed:
+            raise Failed(f"the database {self._path} is closed: the engine has ended")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.put(_Request(changes, sync, done))
-        # A cancelled caller must not leave rows committed and unpublished.
-        try:
-            await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait({done})
-            if not done.cancelled() and done.exception() is None:
-                self._publish(changes)
-            raise
-        self._publish(changes)
+        await to_the_end(done)
 
     @property
     def root(self) -> Path:
         """The folder that it lies in."""
         return self._path.parent
-
-    @staticmethod
-    def _publish(changes: Sequence[Change]) -> None:
-        for change in changes:
-            change.publish()
 
     def _write(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -137,7 +132,7 @@ class Database:
         for request in batch:
             loop = request.done.get_loop()
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._answer, request.done, error)
+                loop.call_soon_threadsafe(self._answer, request, error)
 
     def _keep_spare(self) -> None:
         """A database that has grown gets free pages again; if the disk has no room for them, after a later commit."""
@@ -147,11 +142,13 @@ class Database:
             log.debug("the database %s cannot be given free pages: %s", self._path, error)
 
     @staticmethod
-    def _answer(done: asyncio.Future[None], error: Failed | None) -> None:
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+    def _answer(request: _Request, error: Failed | None) -> None:
+        if error is not None:
+            request.done.set_exception(error)
+            return
+        for change in request.changes:
+            change.publish()
+        request.done.set_result(None)
 
     def _synchronous(self, mode: str) -> None:
         if mode != self._sync:
@@ -166,7 +163,8 @@ class Database:
             self._writer.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", row)
 
     def close(self) -> None:
-        """Finish what is queued and close the file."""
+        """Finish what is queued and close the file; what comes later fails."""
+        self._closed = True
         self._queue.put(None)
         self._thread.join()
         with step("engine.database.close"):
