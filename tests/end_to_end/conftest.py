@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 from scripts import images
-from scripts.engine import ROOT, Engine, Places, workplace
+from scripts.engine import ROOT, Engine, Places, remove_cgroups, workplace
 
 from wherry.testing.fixtures import HostLedger
 
@@ -70,6 +71,14 @@ def engines() -> Iterator[Callable[[str], Places]]:
             assert where.audit.read_text() == "", "a side effect happened outside a named step"
     if lines := ledger.settled():
         pytest.fail("the engine left the host changed:\n  " + "\n  ".join(lines), pytrace=False)
+
+
+@pytest.fixture
+def group_name() -> Iterator[str]:
+    """A control group's that nobody has."""
+    made = f"parent-{secrets.token_hex(4)}"
+    yield made
+    remove_cgroups(made)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ LIVES = {
         "driver.load",
         "engine.database.open",
         "engine.database.close",
+        "engine.groups",
         "engine.observers.load",
         "engine.roots",
         "network.reconcile",

@@ -45,6 +45,8 @@ from wherry_engine.engine.filters import Filters
 from wherry_engine.engine.settings import Settings
 from wherry_network.resolver.service import ResolverService
 
+GROUPED = Resources(cgroup_parent="sweep-lab/deep")
+
 Act = Callable[[Engine], Awaitable[Any]]
 
 
@@ -253,6 +255,10 @@ SCENARIOS: dict[str, Scenario] = {
     "container-stop-shared": Scenario(
         lambda e: e.containers.stop("one"), lambda e: run(e, "one", ipc_mode="shareable")
     ),
+    "container-start-grouped": Scenario(
+        lambda e: e.containers.start("one"), lambda e: e.containers.create(spec("one", resources=GROUPED))
+    ),
+    "container-stop-grouped": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one", resources=GROUPED)),
     "container-stop": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one")),
     "container-end": Scenario(ended, lambda e: run(e, "one")),
     "container-exec": Scenario(executed, lambda e: run(e, "one")),
@@ -350,8 +356,11 @@ class Lab:
             ("shared memory", _names(self.root / "run" / "shm"),
              {c.id for c in engine.containers.list() if c.running and c.host.ipc_mode == "shareable"}),
             ("processes", {p.id for p in await engine._processes.list()}, running),
-            ("frozen groups", {id for id in running if _frozen(f"{engine.cgroup_parent}/{id}")},
+            ("frozen groups", {c.id for c in engine.containers.list() if c.running and _frozen(engine._groups.of(c))},
              {c.id for c in engine.containers.list() if c.state.status == "paused"}),
+            ("groups above", {top.name for top in cgroups.hierarchies() if (top / "sweep-lab").exists()},
+             {top.name for top in cgroups.hierarchies() for c in engine.containers.list()
+              if c.running and c.host.resources.cgroup_parent and (top / f"sweep-lab/deep/{c.id}").exists()}),
             ("execs that run", {e.shown.id for e in engine.execs._all.values() if e.shown.running}, set()),
             ("reserved ports", set(await engine._processes.ports()), running),
             ("intents", {i.name for i in engine._journal.pending()}, set()),

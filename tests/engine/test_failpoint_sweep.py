@@ -25,6 +25,7 @@ ELSEWHERE = {
     "check.endpoints": _DAEMON,
     "check.look": _DAEMON,
     "check.mend": _DAEMON,
+    "check.mend.groups": _DAEMON,
     "check.network.delete": _DAEMON,
     "check.networks": _DAEMON,
     "check.rules": _DAEMON,

@@ -12,7 +12,7 @@ import time
 import pytest
 from scripts.engine import Engine
 from tests.fire.daemon import Fire, Refused, eventually
-from tests.ledger.plants import Named, plant_bridge, plant_endpoint, plant_folder, plant_snapshot, spoilt
+from tests.ledger.plants import Named, plant_bridge, plant_endpoint, plant_folder, plant_group, plant_snapshot, spoilt
 
 from wherry.linux.process import program_of, title_of
 from wherry.testing import tasks
@@ -25,6 +25,7 @@ ENDING = ("daemon.pidfile.remove",)
 CHECK = ("check.look", "check.snapshots", "check.volumes", "check.networks", "check.endpoints", "check.rules")
 MENDS = {
     "check.mend": plant_folder,
+    "check.mend.groups": plant_group,
     "check.snapshot.remove": plant_snapshot,
     "check.network.delete": plant_bridge,
     "check.endpoint.detach": plant_endpoint,

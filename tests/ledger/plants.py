@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 
 import attrs
 from scripts.engine import Places
+from tests.fire.daemon import Api
+
+from wherry.linux import cgroups
 
 LEAK = "1ea4" * 16  # an id that nothing has
 
@@ -50,6 +53,23 @@ def plant_snapshot(of: Named) -> str:
 def plant_element(of: Named) -> str:
     run("nft", f"add element ip wherry_{of.instance} pub_any {{ tcp . 4711 : 10.9.9.9 . 80 }}")
     return "the element tcp . 4711 : 10.9.9.9 . 80 of pub_any is in table"
+
+
+def plant_group(of: Named) -> str:
+    """Made above a container, and left because somebody had a group in it when the container ended."""
+    api, top = Api(of.where.socket), cgroups.hierarchies()[0]
+    config = {
+        "Image": api("GET", "/images/json")[0]["Id"],
+        "Cmd": ["sleep", "1000"],
+        "StopSignal": "KILL",
+        "HostConfig": {"NetworkMode": "none", "CgroupParent": "/leak"},
+    }
+    api("POST", "/containers/create", config, name="leak")
+    api("POST", "/containers/leak/start")
+    (top / "leak/others").mkdir()
+    api("DELETE", "/containers/leak", force="1")
+    (top / "leak/others").rmdir()
+    return f"control group {top}/leak: a control group made for those of containers"
 
 
 @contextmanager

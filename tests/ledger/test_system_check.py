@@ -29,6 +29,7 @@ from tests.ledger.plants import (
     plant_element,
     plant_endpoint,
     plant_folder,
+    plant_group,
     plant_snapshot,
     run,
     spoilt,
@@ -40,6 +41,7 @@ from wherry.testing.ledger import become_subreaper, reap_orphans
 from wherry_engine.engine.check_places import Places as HostPlaces
 from wherry_engine.engine.check_view import View
 from wherry_engine.engine.container_files import Folders
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.processes import Processes
 from wherry_engine.work import Pool
 
@@ -171,7 +173,7 @@ def plant_port(lab: Lab) -> str:
 
 PLANTS = (
     plant_mount, plant_folder, plant_endpoint, plant_bridge, plant_netns, plant_cgroup, plant_process, plant_file,
-    plant_blob, plant_snapshot, plant_bundle, plant_container_folder, plant_row, plant_port,
+    plant_blob, plant_snapshot, plant_bundle, plant_container_folder, plant_row, plant_port, plant_group,
 )  # fmt: skip
 # What the engine itself sees and mends, sooner than anybody can ask; the drivers' tests show that a check would name it.
 MENDED_AT_ONCE = (plant_element, lose_rules, lose_table, lose_bridge)
@@ -312,7 +314,7 @@ def test_what_belongs_to_another_engine_is_not_named(lab: Lab) -> None:
 
 def test_a_descriptor_of_a_removed_file_is_named_and_only_a_restart_of_its_process_can_mend_it(tmp_path: Path) -> None:
     pool = Pool("check", 1)
-    places = HostPlaces(Folders(tmp_path, tmp_path), "/wherry-nothing", pool)
+    places = HostPlaces(Folders(tmp_path, tmp_path), Groups("", "wherry-nothing", tmp_path / "groups-made"), pool)
     nothing = View(containers={}, blobs=frozenset(), layers=frozenset(), volumes={}, busy=frozenset())
     with (tmp_path / "gone").open("w") as file:
         (tmp_path / "gone").unlink()

@@ -119,8 +119,9 @@ _RUNTIMES = (
         help="Run containers with this OCI runtime unless they ask for another."),
     Key(name="exec-opts", flags=("--exec-opt",), read=values.exec_options, form=Form.SEVERAL, metavar="NAME=VALUE",
         help="native.cgroupdriver=cgroupfs, which is what there is."),
-    Key(name="cgroup-parent", read=values.group_path, metavar="GROUP", default="/",
-        help="Make the engine's control groups below this one, so that its limits are for all containers together."),
+    Key(name="cgroup-parent", read=values.cgroup_parent, metavar="GROUP", default="/",
+        help="Make the engine's control groups below this one, so that its limits are for all containers together. "
+        "A container's own --cgroup-parent counts instead."),
 )  # fmt: skip
 
 _CONTAINERS = (

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from wherry.model.configs import Ulimit
 from wherry.model.runtimes import RuntimeProgram
 from wherry.toolkit.units import size
+from wherry_engine.engine.groups import group_path
 from wherry_engine.engine.runtimes import PREFERENCE
 from wherry_engine.engine.seccomp_files import section_of_file
 from wherry_engine.engine.security import UNCONFINED
@@ -126,12 +127,9 @@ def mtu(value: Any) -> int:
     return int(value)
 
 
-def group_path(value: Any) -> str:
+def cgroup_parent(value: Any) -> str:
     """A control group's path, "" for the topmost."""
-    words = [word for word in text(value).split("/") if word]
-    if any(word in (".", "..") for word in words):
-        raise ValueError("it must be the path of a control group, as /containers")
-    return "".join(f"/{word}" for word in words)
+    return group_path(text(value))
 
 
 def subnet(value: Any) -> str:

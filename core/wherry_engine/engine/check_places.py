@@ -20,6 +20,7 @@ from wherry.linux.mounts import mounts, unmount
 from wherry.linux.namespaces import remove_netns
 from wherry_engine.engine.check_view import Fault, View, fault
 from wherry_engine.engine.container_files import Folders
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.joins import has_own_network
 from wherry_engine.engine.rootfs import unmount_all
 from wherry_engine.work import Pool
@@ -36,7 +37,7 @@ class Places:
     """Looks at the places of one engine."""
 
     folders: Folders
-    cgroup_parent: str
+    groups: Groups
     pool: Pool
 
     def look(self, view: View) -> list[Fault]:
@@ -103,19 +104,28 @@ class Places:
                 yield fault("network namespace", str(run / "netns" / id), text, RESTART, subject=id)
 
     def _cgroups(self, view: View) -> Iterator[Fault]:
-        names: dict[str, set[int]] = {}
-        for top in cgroups.hierarchies():
-            parent = top / self.cgroup_parent.strip("/")
-            for name in _names(parent, folders=True) - view.running:
-                names.setdefault(name, set()).update(_processes(parent / name))
-        for name, pids in names.items():
-            group = f"{self.cgroup_parent}/{name}"
-            for pid in sorted(pids):
+        found = {f"{self.groups.engine}/{name}" for name in self._of_engine() - view.running}
+        found |= {self.groups.of(each) for each in view.stopped if each.host.resources.cgroup_parent}
+        for group in sorted(found):
+            name = group.rpartition("/")[2]
+            if not any((top / group.strip("/")).is_dir() for top in cgroups.hierarchies()):
+                continue
+            for pid in sorted(_members(group)):
                 text = f"runs in the control group {group} of no container that runs"
                 act = partial(_kill, group, pid)
                 yield self._leftover("process", f"{pid} ({_command(pid)})", text, "kill it", act, name)
             text = "a control group of no container that runs"
             yield self._leftover("control group", group, text, "remove it", partial(_remove_group, group), name)
+        for folder in self.groups.unneeded():
+            text = "a control group made for those of containers, and empty"
+            yield fault("control group", str(folder), text, "remove it", self._tidy, subject=str(folder))
+
+    def _of_engine(self) -> set[str]:
+        tops = cgroups.hierarchies()
+        return {name for top in tops for name in _names(top / self.groups.engine.strip("/"), folders=True)}
+
+    async def _tidy(self) -> None:
+        await self.pool.run("check.mend.groups", self.groups.tidy)
 
     # --- the data root ---
 

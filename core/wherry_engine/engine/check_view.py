@@ -29,6 +29,11 @@ class View:
         return frozenset(container.id for container in self.containers.values() if container.state.alive)
 
     @property
+    def stopped(self) -> Sequence[Container]:
+        """The containers that have none."""
+        return [container for container in self.containers.values() if not container.state.alive]
+
+    @property
     def attached(self) -> frozenset[str]:
         """The volumes that running containers use."""
         running = (c for c in self.containers.values() if c.state.alive)

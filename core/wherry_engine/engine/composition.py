@@ -36,6 +36,7 @@ from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.execs import Execs
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.health_probes import Prober
 from wherry_engine.engine.image_book import ImageBook
 from wherry_engine.engine.image_platform import Platform
@@ -64,7 +65,7 @@ class Ground:
 
     settings: Settings
     instance: str  # the engine's id
-    cgroup_parent: str  # that of all containers
+    groups: Groups
     database: Database
     journal: Journal
     drivers: Drivers
@@ -105,7 +106,7 @@ def compose(given: Ground) -> Composed:
     settings, database, journal = given.settings, given.database, given.journal
     drivers, events, storage, processes = given.drivers, given.events, given.storage, given.processes
     folders = Folders(settings.data_root, settings.exec_root)
-    cgroup_parent = given.cgroup_parent
+    groups = given.groups
     actors, book = Actors(), Book(database, events)
     runtimes = Runtimes(drivers, settings.runtimes, settings.default_runtime)
     layers = Layers(
@@ -136,7 +137,7 @@ def compose(given: Ground) -> Composed:
         endpoints=endpoints,
         volumes=volumes,
         processes=processes,
-        cgroup_parent=cgroup_parent,
+        groups=groups,
         cgroup_version=cgroups.version(),
         init_path=settings.init_path,
         seccomp=given.seccomp,
@@ -161,22 +162,20 @@ def compose(given: Ground) -> Composed:
         book=book, journal=journal, actors=actors, parts=parts, launcher=launcher, creator=creator, runner=runner,
         restarts=restarts, prober=prober,
     )  # fmt: skip
-    pauser = Pauser(book=book, journal=journal, actors=actors, prober=prober, cgroup_parent=cgroup_parent)
+    pauser = Pauser(book=book, journal=journal, actors=actors, prober=prober, groups=groups)
     stopper = Stopper(
         book=book, actors=actors, processes=processes, creator=creator, runner=runner, streams=streams,
         pauser=pauser, restarts=restarts,
     )  # fmt: skip
     updater = Updater(
-        book=book, journal=journal, actors=actors, cgroup_parent=cgroup_parent,
+        book=book, journal=journal, actors=actors, groups=groups,
         cgroup_version=parts.cgroup_version,
     )  # fmt: skip
     verbs = Verbs(
         book=book, actors=actors, events=events, processes=processes, launcher=launcher,
-        endpoints=endpoints, stopper=stopper, cgroup_parent=cgroup_parent,
+        endpoints=endpoints, stopper=stopper, groups=groups,
     )  # fmt: skip
-    statistics = Statistics(
-        book=book, launcher=launcher, cgroup_parent=cgroup_parent, cgroup_version=parts.cgroup_version
-    )
+    statistics = Statistics(book=book, launcher=launcher, groups=groups, cgroup_version=parts.cgroup_version)
     containers = Containers(
         book=book, creator=creator, runner=runner, stopper=stopper, pauser=pauser, updater=updater,
         verbs=verbs, streams=streams, statistics=statistics, launcher=launcher, folders=folders,
@@ -196,7 +195,7 @@ def compose(given: Ground) -> Composed:
         drivers=drivers, storage=storage, networks=networks, care=care, processes=processes,
         runtimes=runtimes, journal=journal, records=records, on_exit=given.on_exit,
     )  # fmt: skip
-    check = Check(records, HostPlaces(folders, cgroup_parent, pool), objects, actors, pool)
+    check = Check(records, HostPlaces(folders, groups, pool), objects, actors, pool)
     views = Views(book=book, journal=journal, actors=actors, parts=parts, launcher=launcher)
     archives = Archives(book=book, parts=parts, views=views)
     committer = Committer(book=book, archives=archives, images=images, pauser=pauser)

@@ -89,6 +89,7 @@ class Creator:
             networks=self._wished(spec, config, host),
         )
         links.check(container, self._book.get)
+        self._parts.groups.check(container, {other.id for other in self._book.table})
         await self._launcher.log_target(container)
         if wants_init(host):
             find_init(self._parts.init_path)

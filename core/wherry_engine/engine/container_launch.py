@@ -27,6 +27,7 @@ from wherry_engine.engine.bundle_mounts import SHM_SIZE
 from wherry_engine.engine.container_files import Folders, Surroundings, mark, own_mounts, shared_with, write_files
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.init_program import find_init, wants_init
 from wherry_engine.engine.joins import SHAREABLE, Joined, joined
 from wherry_engine.engine.processes import Launch, Processes
@@ -62,7 +63,7 @@ class Parts:
     endpoints: Endpoints
     volumes: Volumes
     processes: Processes
-    cgroup_parent: str
+    groups: Groups
     cgroup_version: int
     init_path: str  # the program of --init; "" finds one
     seccomp: str  # the profile of containers that name none; "" is the built-in one
@@ -102,6 +103,8 @@ class Launcher:
         )
         if driver.has("adapt"):
             config = await parts.drivers.call("container.start.adapt", driver, lambda hook: hook.adapt(config=config))
+        if container.host.resources.cgroup_parent:
+            await self._pool.run("container.start.group", lambda: parts.groups.enter(container))
         await self._pool.run("container.start.bundle", lambda: self._write_bundle(container.id, config))
         launch = await self._launch(operation, container, runtime)
         try:
@@ -190,7 +193,7 @@ class Launcher:
             user=self._user(container, rootfs),
             netns=parts.endpoints.netns(container),
             mounts=(*own_mounts(parts.folders.files(container), taken), *mounts),
-            cgroups_path=f"{parts.cgroup_parent}/{container.id}",
+            cgroups_path=parts.groups.of(container),
             hostname=container.config.hostname,
             cgroup_version=parts.cgroup_version,
             joined=shared,
@@ -266,8 +269,10 @@ class Launcher:
         parts = self._parts
         runtime = await parts.runtimes.remover(container.runtime)
         if container.state.status == "paused":  # frozen processes do not end
-            await self._pool.run("container.end.thaw", lambda: thaw(f"{parts.cgroup_parent}/{container.id}"))
+            await self._pool.run("container.end.thaw", lambda: thaw(parts.groups.of(container)))
         await parts.processes.delete(container.id, runtime)
+        if container.host.resources.cgroup_parent:
+            await self._pool.run("container.end.group", lambda: parts.groups.leave(container))
         await together(
             parts.endpoints.detach(container, records, parts.processes),
             self._unmount(container),

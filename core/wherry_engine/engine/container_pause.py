@@ -14,6 +14,7 @@ from wherry.linux import cgroups
 from wherry.model.containers import Container, Status
 from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.container_book import Book
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.health import halted
 from wherry_engine.engine.health_probes import Prober
 from wherry_engine.journal.journal import Intent, Journal
@@ -24,9 +25,9 @@ from wherry_engine.work import Pool, to_the_end
 class Pauser:
     """Pauses containers and lets them go on. Frozen processes die with the host, and so nothing here is synced."""
 
-    def __init__(self, *, book: Book, journal: Journal, actors: Actors, prober: Prober, cgroup_parent: str) -> None:
+    def __init__(self, *, book: Book, journal: Journal, actors: Actors, prober: Prober, groups: Groups) -> None:
         self._prober = prober
-        self._book, self._journal, self._actors, self._parent = book, journal, actors, cgroup_parent
+        self._book, self._journal, self._actors, self._groups = book, journal, actors, groups
         self._pool = Pool("freezer", 4)
         journal.register("container.pause", self._undo)
         journal.register("container.unpause", self._undo)
@@ -41,7 +42,7 @@ class Pauser:
                 raise Conflict(f"container {id} is already paused")
             check_running(container)
             async with self._journal.operation("container.pause", id, sync=False) as operation:
-                await self._freeze(id)
+                await self._freeze(container)
                 await operation.commit(self._with_status(container, "paused"), sync=False)
             self._prober.unwatch(id)
             self._book.emit("pause", container)
@@ -63,7 +64,7 @@ class Pauser:
             return False
         async with self._journal.operation("container.unpause", id, sync=False) as operation:
             try:
-                await self._pool.run("container.unpause.thaw", lambda: cgroups.thaw(self._group(id)))
+                await self._pool.run("container.unpause.thaw", lambda: cgroups.thaw(self._groups.of(container)))
             except OSError as error:
                 raise Failed(f"cannot unpause container {id}: {error}") from error
             await operation.commit(self._with_status(container, "running"), sync=False)
@@ -86,7 +87,7 @@ class Pauser:
                         self._journal.operation("container.hold", id, sync=False)
                     )
                     intent = operation.intent
-                    await self._freeze(id)
+                    await self._freeze(container)
                     await self._book.database.commit(self._with_status(container, "paused"), sync=False)
                     self._prober.unwatch(id)
                     self._book.emit("pause", container)
@@ -105,22 +106,19 @@ class Pauser:
         await self._wake(id)
         return await self._undo(id, {})
 
-    async def _freeze(self, id: str) -> None:
+    async def _freeze(self, container: Container) -> None:
         try:
-            await self._pool.run("container.pause.freeze", lambda: cgroups.freeze(self._group(id)))
+            await self._pool.run("container.pause.freeze", lambda: cgroups.freeze(self._groups.of(container)))
         except OSError as error:
-            raise Failed(f"cannot pause container {id}: {error}") from error
+            raise Failed(f"cannot pause container {container.id}: {error}") from error
 
     async def _undo(self, id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
         """The control group is again as the record says."""
         container = self._book.table.get(id)
         if container is not None and container.state.alive:
             act = cgroups.freeze if container.state.status == "paused" else cgroups.thaw
-            await self._pool.run("container.pause.undo", lambda: act(self._group(id)))
+            await self._pool.run("container.pause.undo", lambda: act(self._groups.of(container)))
         return ()
-
-    def _group(self, id: str) -> str:
-        return f"{self._parent}/{id}"
 
     def _with_status(self, container: Container, status: Status) -> Change:
         health = halted(container.state.health)  # also of one that goes on, until its next probe

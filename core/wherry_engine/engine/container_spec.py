@@ -14,6 +14,7 @@ from wherry.model.containers import ContainerSpec
 from wherry_engine.engine import container_files, health, joins, resolv_conf
 from wherry_engine.engine.bundle import check
 from wherry_engine.engine.defaults import Defaults, with_defaults
+from wherry_engine.engine.groups import group_path
 from wherry_engine.engine.limit_support import lacking
 from wherry_engine.engine.limits import memory_swap
 from wherry_engine.engine.ports import check_bindings
@@ -207,6 +208,10 @@ def _faults(config: Config, host: HostConfig) -> list[str]:
     faults += [f"invalid environment variable: {entry}" for entry in config.env if not entry.partition("=")[0]]
     if host.network_mode == "host" and config.mac_address:
         faults.append("conflicting options: mac-address and the network mode")
+    try:
+        group_path(host.resources.cgroup_parent)
+    except ValueError as error:
+        faults.append(f"invalid cgroup parent {host.resources.cgroup_parent!r}: {error}")
     if host.isolation not in ("", "default"):
         faults.append(f"invalid isolation {host.isolation!r}: Linux has 'default' only")
     if host.storage_opt:

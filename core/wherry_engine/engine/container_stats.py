@@ -14,23 +14,25 @@ from wherry.model.stats import Figures, Stats
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher
 from wherry_engine.engine.figures import Host, read_figures
+from wherry_engine.engine.groups import Groups
 from wherry_engine.work import Pool
 
 APART = 0.2  # s between the two samples of a pair: two periods of a CPU limit; docs/stats.md has what was measured
 EVERY = 1.0  # s between a watcher's samples
 
+Wanted = tuple[str, int]  # control group, and the process that shows the network, 0 for none
 Found = Mapping[str, Figures | None]
 
 
 class Statistics:
     """Takes samples of containers."""
 
-    def __init__(self, *, book: Book, launcher: Launcher, cgroup_parent: str, cgroup_version: int) -> None:
+    def __init__(self, *, book: Book, launcher: Launcher, groups: Groups, cgroup_version: int) -> None:
         self._book, self._launcher = book, launcher
-        self._parent, self._version = cgroup_parent, cgroup_version
+        self._groups, self._version = groups, cgroup_version
         self._pool = Pool("stats", 1)
         self._next: asyncio.Task[Found] | None = None  # the reading that still takes orders
-        self._wanted: dict[str, int] = {}  # container id: process that shows its network, 0 for none
+        self._wanted: dict[str, Wanted] = {}  # by container id
         self._busy = asyncio.Lock()
 
     async def once(self, ref: str, *, pair: bool) -> Stats:
@@ -69,7 +71,8 @@ class Statistics:
             return None
         if self._next is None:
             self._next = asyncio.create_task(self._read())
-        self._wanted[container.id] = container.state.pid if self._launcher.netns(container) else 0
+        pid = container.state.pid if self._launcher.netns(container) else 0
+        self._wanted[container.id] = self._groups.of(container), pid
         return (await asyncio.shield(self._next))[container.id]
 
     async def _read(self) -> Found:
@@ -78,12 +81,9 @@ class Statistics:
             wanted, self._wanted, self._next = self._wanted, {}, None
             return await self._pool.run("container.stats.read", lambda: self._read_all(wanted))
 
-    def _read_all(self, wanted: Mapping[str, int]) -> Found:
+    def _read_all(self, wanted: Mapping[str, Wanted]) -> Found:
         host = Host.now()
-        return {
-            id: read_figures(f"{self._parent}/{id}", pid, version=self._version, host=host)
-            for id, pid in wanted.items()
-        }
+        return {id: read_figures(group, pid, version=self._version, host=host) for id, (group, pid) in wanted.items()}
 
 
 def _stats(container: Container, now: Figures | None, before: Figures | None) -> Stats:

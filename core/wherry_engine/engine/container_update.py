@@ -15,6 +15,7 @@ from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.bundle import check
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_spec import policy_faults
+from wherry_engine.engine.groups import Groups
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool
@@ -30,11 +31,9 @@ FIELDS = (
 class Updater:
     """Changes containers."""
 
-    def __init__(
-        self, *, book: Book, journal: Journal, actors: Actors, cgroup_parent: str, cgroup_version: int
-    ) -> None:
+    def __init__(self, *, book: Book, journal: Journal, actors: Actors, groups: Groups, cgroup_version: int) -> None:
         self._book, self._journal, self._actors = book, journal, actors
-        self._parent, self._version = cgroup_parent, cgroup_version
+        self._groups, self._version = groups, cgroup_version
         self._pool = Pool("limits", 2)
         journal.register("container.update", self._undo)
 
@@ -52,7 +51,7 @@ class Updater:
 
     async def _apply(self, container: Container) -> None:
         resources = limits.resources(container.host.resources, self._version)
-        group = f"{self._parent}/{container.id}"
+        group = self._groups.of(container)
         try:
             await self._pool.run("container.update.limits", lambda: live_limits.apply(group, resources, self._version))
         except OSError as error:

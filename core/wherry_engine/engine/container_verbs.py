@@ -23,6 +23,7 @@ from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.filter_values import moment
 from wherry_engine.engine.filters import Filters
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.processes import Processes
 
 PS_DEADLINE = 20.0  # s
@@ -39,11 +40,11 @@ class Verbs:
 
     def __init__(
         self, *, book: Book, actors: Actors, events: Events, processes: Processes, launcher: Launcher,
-        endpoints: Endpoints, stopper: Stopper, cgroup_parent: str,
+        endpoints: Endpoints, stopper: Stopper, groups: Groups,
     ) -> None:  # fmt: skip
         self._book, self._actors, self._events, self._processes = book, actors, events, processes
         self._launcher, self._endpoints, self._stopper = launcher, endpoints, stopper
-        self._parent = cgroup_parent
+        self._groups = groups
         self._pruning = False
 
     async def rename(self, ref: str, name: str) -> None:
@@ -74,7 +75,7 @@ class Verbs:
         check_running(container)
         if match := _HIDDEN_PID.search(f" {arguments}"):
             raise Failed(f'specifying "{match[1]}={match[2]}" is not allowed')
-        pids = cgroups.processes(f"{self._parent}/{container.id}")
+        pids = cgroups.processes(self._groups.of(container))
         words = (arguments or "-ef").split()
         output = await self._processes.job("ps", {"arguments": words, "pids": sorted(pids)}, deadline=PS_DEADLINE)
         self._book.emit("top", container)

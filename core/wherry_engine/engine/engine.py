@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from wherry.errors import WherryError
-from wherry.linux import cgroups
 from wherry.linux.files import remove_tree
 from wherry.linux.mounts import unbind
 from wherry.linux.steps import step
@@ -26,6 +25,7 @@ from wherry_engine.engine.disk_usage import disk_usage
 from wherry_engine.engine.drivers import Drivers, Places
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.execs import Execs
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.home import group_above, instance_id, make_roots, notice_reboot
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.info import engine_info, version_info
@@ -70,7 +70,10 @@ class Engine:
         await notice_reboot(self._database, settings.exec_root)
         self._journal = Journal(self._database)
         self.instance = await instance_id(self._database)
-        self._group = group_above(settings.exec_root, settings.cgroup_parent)
+        above = group_above(settings.exec_root, settings.cgroup_parent)
+        self._groups = Groups(above, f"wherry-{self.instance}", settings.exec_root / "groups-made")
+        with step("engine.groups"):
+            self._groups.begin()
         self._observers = await self._load_observers()
         self.drivers = Drivers(
             Places(
@@ -102,7 +105,7 @@ class Engine:
             Ground(
                 settings=self._settings,
                 instance=self.instance,
-                cgroup_parent=self.cgroup_parent,
+                groups=self._groups,
                 database=self._database,
                 journal=self._journal,
                 drivers=self.drivers,
@@ -126,8 +129,8 @@ class Engine:
 
     @property
     def cgroup_parent(self) -> str:
-        """The control group that holds those of our containers."""
-        return f"{self._group}/wherry-{self.instance}"
+        """The control group that holds those of our containers that ask for no other."""
+        return self._groups.engine
 
     def _on_exit(self, exit: ProcessExit) -> None:
         self._parts.ends.on_exit(exit)
@@ -178,7 +181,7 @@ class Engine:
 
     def _clear_host(self) -> None:
         with step("engine.clear"):
-            cgroups.remove_group(self.cgroup_parent)
+            self._groups.end()
             unbind(str(self._settings.data_root))
             remove_tree(self._settings.exec_root)
 
