@@ -21,7 +21,11 @@ class VolumeSpec:
 
 @attrs.frozen(kw_only=True)
 class VolumeRecord:
-    """A volume as the engine records it. `mountpoint` is where its data shows on the host, "" while it shows nowhere."""
+    """A volume as the engine records it. `mountpoint` is where its data shows on the host, "" while it shows nowhere.
+
+    `made_for` is the container whose creation made it and is not over, and would take it away again; "" if there is none,
+    or somebody else has been told of the volume meanwhile.
+    """
 
     name: str
     driver: str
@@ -30,6 +34,7 @@ class VolumeRecord:
     options: Mapping[str, str] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
     scope: str = "local"
+    made_for: str = ""
 
     @property
     def anonymous(self) -> bool:

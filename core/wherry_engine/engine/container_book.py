@@ -18,6 +18,14 @@ from wherry_engine.state.table import Table
 CONDITIONS = ("not-running", "next-exit", "removed")
 
 
+@attrs.define
+class Creation:
+    """What a container that is being created needs, and nobody may take away."""
+
+    image_id: str
+    volumes: frozenset[str] = frozenset()  # names, once they are known
+
+
 class Book:
     """The containers of the engine."""
 
@@ -25,7 +33,7 @@ class Book:
         self.database, self._events = database, events
         self.table: Table[Container] = Table(database, "container", Container, lambda container: container.id)
         self._names: dict[str, str] = {}  # reserved by creations under way: name: id
-        self._creating: dict[str, str] = {}  # container id: image id
+        self._creating: dict[str, Creation] = {}  # by container id
         self.removing: set[str] = set()
         self._waiters: dict[str, list[tuple[str, asyncio.Future[ExitResult]]]] = {}
 
@@ -61,11 +69,13 @@ class Book:
     def image_users(self, image_id: str) -> Sequence[tuple[str, bool]]:
         """(id, whether it runs) of the containers of an image, those being created among them."""
         made = [(c.id, c.running) for c in self.table if c.image_id == image_id]
-        return made + [(id, False) for id, image in self._creating.items() if image == image_id]
+        return made + [(id, False) for id, creation in self._creating.items() if creation.image_id == image_id]
 
     def volume_users(self, name: str) -> Sequence[str]:
-        """Ids of the containers that use a volume."""
-        return [c.id for c in self.table if c.id not in self.removing and any(point.name == name for point in c.mounts)]
+        """Ids of the containers that use a volume, those being created among them."""
+        made = [c.id for c in self.table if any(point.name == name for point in c.mounts)]
+        coming = [id for id, creation in self._creating.items() if name in creation.volumes and id not in made]
+        return [id for id in (*made, *coming) if id not in self.removing]
 
     def network_members(self, network_id: str) -> Mapping[str, tuple[Container, EndpointRecord]]:
         """The containers of a network with their endpoints, by container id."""
@@ -87,12 +97,12 @@ class Book:
             del self._names[name]
 
     @contextmanager
-    def creation(self, id: str, name: str, image_id: str) -> Iterator[None]:
+    def creation(self, id: str, name: str, image_id: str) -> Iterator[Creation]:
         """Reserve the name and keep the image while the container is being created. Raises `Conflict`."""
         with self.reserved(name, id):
-            self._creating[id] = image_id
+            creation = self._creating[id] = Creation(image_id)
             try:
-                yield
+                yield creation
             finally:
                 del self._creating[id]
 

@@ -62,8 +62,9 @@ class Creator:
             )
         id = new_id()
         name = container_name(spec.name) if spec.name else random_name(self._book.names())
-        with self._book.creation(id, name, image.id):
+        with self._book.creation(id, name, image.id) as creation:
             container, warnings = await self._settle(spec, image, id, name)
+            creation.volumes = frozenset(point.name for point in container.mounts if point.type == "volume")
             container = await self._make(container)
         self._book.emit("create", container)
         return Created(id=id, warnings=tuple(warnings))
@@ -144,10 +145,7 @@ class Creator:
     async def _make(self, container: Container) -> Container:
         parts = self._parts
         named = [p.name for p in container.mounts if p.type == "volume"]
-        volumes = [name for name in named if parts.volumes.table.get(name) is None]
-        async with self._journal.operation(
-            "container.create", container.id, volumes=volumes, attached=named
-        ) as operation:
+        async with self._journal.operation("container.create", container.id, attached=named) as operation:
             mounts = await parts.drivers.call(
                 "container.create.prepare",
                 parts.storage,
@@ -156,7 +154,7 @@ class Creator:
             folder = parts.folders.container(container.id)
             await self._pool.run("container.create.folder", lambda: folder.mkdir(mode=0o710))
             container = await self._make_volumes(container, list(mounts))
-            await operation.commit(self._book.table.put(container))
+            await operation.commit(self._book.table.put(container), *parts.volumes.settled(container.id))
         return container
 
     async def _make_volumes(self, container: Container, rootfs: list[Any]) -> Container:
@@ -172,7 +170,7 @@ class Creator:
                     options=asked.driver_options,
                 )
                 try:
-                    record = await self._parts.volumes.create(spec)
+                    record = await self._parts.volumes.create(spec, made_for=container.id)
                 except NotFound as error:  # its driver: as `_find`
                     raise Invalid(error.text) from error
                 point = attrs.evolve(point, source=record.mountpoint, driver=record.driver)
@@ -209,8 +207,15 @@ class Creator:
             for name in data["attached"]:
                 await self._parts.volumes.detach(name, id)
             await self._erase(id)
-            await self._remove_volumes(data["volumes"])
+            await self._discard_volumes(id)
         return ()
+
+    async def _discard_volumes(self, id: str) -> None:
+        self._book.removing.add(id)  # the creation that has failed does not need them any more
+        try:
+            await self._parts.volumes.discard(id)
+        finally:
+            self._book.removing.discard(id)
 
     # --- removal ---
 

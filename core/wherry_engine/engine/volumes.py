@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from wherry.errors import Conflict, Invalid, NotFound, WherryError
 from wherry.model.names import check_volume_name, new_id
 from wherry.model.usage import UNKNOWN
@@ -42,6 +44,7 @@ class Volumes:
         processes: Processes, mounts: Path, users: Callable[[str], Sequence[str]],
     ) -> None:  # fmt: skip
         self._journal, self._drivers, self._events, self._actors = journal, drivers, events, actors
+        self._database = database
         self._processes, self._mounts, self.users = processes, mounts, users
         self._pool = Pool("volumes", 4)
         self._mounted: dict[str, set[str]] = {}  # name: the containers for which it is mounted
@@ -60,8 +63,11 @@ class Volumes:
             raise NotFound(f"get {name}: no such volume")
         return found
 
-    async def create(self, spec: VolumeSpec) -> VolumeRecord:
-        """Make a volume, or return the one of that name if it has the same driver and options."""
+    async def create(self, spec: VolumeSpec, made_for: str = "") -> VolumeRecord:
+        """Make a volume, or return the one of that name if it has the same driver and options.
+
+        With `made_for`, the container that is being created, it is made for that one until somebody else asks for it.
+        """
         name = check_volume_name(spec.name) if spec.name else new_id()
         async with self._actors.turn(f"volume/{name}", "creating the volume"):
             found = self.table.get(name)
@@ -73,13 +79,34 @@ class Volumes:
                     )
                 if spec.options and dict(spec.options) != dict(found.options):
                     raise Conflict(f"a volume named {name} already exists with other options: remove it first")
-                return found
+                return await self._asked_for(found, made_for)
             try:
-                return await self._create(name, spec)
+                return await self._create(name, spec, made_for)
             except WherryError as error:
                 raise type(error)(f"create {name}: {error.text}") from error
 
-    async def _create(self, name: str, spec: VolumeSpec) -> VolumeRecord:
+    async def _asked_for(self, record: VolumeRecord, made_for: str) -> VolumeRecord:
+        """Whoever made it: from now on somebody counts on it, whatever becomes of that creation."""
+        if record.made_for in ("", made_for):
+            return record
+        kept = attrs.evolve(record, made_for="")
+        await self._database.commit(self.table.put(kept))
+        return kept
+
+    def settled(self, container_id: str) -> Sequence[Change]:
+        """The rows that let the volumes made for a container be as any other, once it has been created."""
+        mine = [each for each in self.table if each.made_for == container_id]
+        return [self.table.put(attrs.evolve(each, made_for="")) for each in mine]
+
+    async def discard(self, container_id: str) -> None:
+        """Remove the volumes that were made for a container whose creation has failed, but for those that others know."""
+        for name in [each.name for each in self.table if each.made_for == container_id]:
+            async with self._actors.turn(f"volume/{name}", "removing the volume"):
+                record = self.table.get(name)
+                if record is not None and record.made_for == container_id and not self.users(name):
+                    await self._remove(record)
+
+    async def _create(self, name: str, spec: VolumeSpec, made_for: str) -> VolumeRecord:
         driver = await self._driver(spec.driver or "local")
         if unknown := unknown_options(driver.cls.OPTIONS, spec.options):
             known = ", ".join(sorted(each.key for each in describe(driver.cls.OPTIONS)))
@@ -97,6 +124,7 @@ class Volumes:
                 options=dict(spec.options),
                 labels={**spec.labels, **({} if spec.name else {ANONYMOUS: ""})},
                 scope=driver.cls.SCOPE,
+                made_for=made_for,
             )
             await operation.commit(self.table.put(record))
         self._events.emit("volume", "create", name, {"driver": record.driver})
@@ -122,8 +150,11 @@ class Volumes:
             record = self.get(name)
             if users := self.users(name):
                 raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
-            await self._journal.forward("volume.remove", name, volume=to_data(record))
-        self._events.emit("volume", "destroy", name, {"driver": record.driver})
+            await self._remove(record)
+
+    async def _remove(self, record: VolumeRecord) -> None:
+        await self._journal.forward("volume.remove", record.name, volume=to_data(record))
+        self._events.emit("volume", "destroy", record.name, {"driver": record.driver})
 
     async def _finish_remove(self, name: str, data: Mapping[str, Any]) -> Sequence[Change]:
         record = from_data(data["volume"], VolumeRecord)
