@@ -25,6 +25,7 @@ from wherry_engine.engine.start_errors import failure_code, start_error
 from wherry_engine.journal.journal import Journal, Operation
 from wherry_engine.state.codec import from_data, to_data
 from wherry_engine.state.database import Change
+from wherry_engine.work import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class Runner:
             try:
                 await self._start(attrs.evolve(container, restart_count=0))
             except WherryError as error:
-                await self._record_failure(container, error)
+                if not self._book.get(id).state.alive:  # else its record could not be taken back, and its end is to come
+                    await self._record_failure(container, error)
                 raise
 
     async def start_again(self, id: str) -> None:
@@ -67,6 +69,8 @@ class Runner:
             try:
                 await self._start(container)
             except WherryError as error:
+                if self._book.get(id).state.alive:
+                    raise
                 state = attrs.evolve(container.state, status="exited", error=error.text)
                 self._streams.drop(id)
                 await self._book.database.commit(self._book.table.put(attrs.evolve(container, state=state)))
@@ -80,29 +84,32 @@ class Runner:
                 "container.start", container.id, sync=False, networks=to_data(planned)
             ) as operation:
                 launched = await self._launcher.launch(operation.id, container, planned)
-                running = _running(container, launched, planned)
-                await operation.continue_as("container.launch", self._book.table.put(running))
-                self.emit_places(running, taken=True)
-                await self._streams.hand_over(container.id)
-                await self._begin(operation, container, running)
+                await to_the_end(self._begin(operation, container, _running(container, launched, planned)))
         except OSError as error:  # the operating system's word on one of our own steps
             raise Failed(f"failed to start container {container.name}: {error}") from error
         finally:
+            self._parts.endpoints.entered(container.id)
             if not self._book.get(container.id).state.alive:
                 self._parts.endpoints.release(container.id)
-        self._book.emit("start", running)
-        self._prober.watch(running, running.state.started_ns)
 
     async def _begin(self, operation: Operation, before: Container, running: Container) -> None:
-        """The user's process begins; if it cannot, the record of its run is taken back."""
+        """The container counts as started, and its user's process begins. If that cannot be, the record of its run is taken
+        back, and what is left is that of any start that fails. Nobody interrupts this: those who want to come after it.
+        """
+        await operation.continue_as("container.launch", self._book.table.put(running))
+        self.emit_places(running, taken=True)
         try:
+            await self._streams.hand_over(running.id)
             await self._parts.processes.start(running.id)
-        except WherryError as error:
-            await self._launcher.teardown(running, running.networks)
-            await operation.commit(self._book.table.put(stopped(running, before.state)))
+        except (WherryError, OSError) as error:
+            await operation.continue_as("container.start", self._book.table.put(stopped(running, before.state)))
             self.emit_places(running, taken=False)
+            if isinstance(error, OSError):
+                raise
             raise start_error(running, error) from error
         await operation.commit(sync=False)
+        self._book.emit("start", running)
+        self._prober.watch(running, running.state.started_ns)
 
     async def _record_failure(self, container: Container, error: WherryError) -> None:
         code = failure_code(error)

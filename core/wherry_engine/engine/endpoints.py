@@ -51,7 +51,8 @@ class Endpoints:
     # --- what a start will make ---
 
     async def plan(self, container: Container) -> dict[str, EndpointRecord]:
-        """The endpoints that a start will make, with ids, names and addresses, which are reserved from now on.
+        """The endpoints that a start will make, with ids, names and addresses, which are reserved from now on; their networks
+        stay until `entered`.
 
         Raises `NotFound` for a network that is gone, `Conflict` and `Invalid` for addresses that cannot be had.
         """
@@ -60,11 +61,11 @@ class Endpoints:
             for number, (name, wished) in enumerate(ordered(container)):
                 network = self._find(name, wished)
                 planned[network.name] = await self._plan_one(container, network, wished, f"eth{number}")
-        except (Forbidden, Invalid, NotFound) as error:
+        except BaseException as error:
             self.release(container.id)
-            raise type(error)(f"{PREFIX}{error.text}") from error
-        except BaseException:
-            self.release(container.id)
+            self.entered(container.id)
+            if isinstance(error, Forbidden | Invalid | NotFound):
+                raise type(error)(f"{PREFIX}{error.text}") from error
             raise
         return planned
 
@@ -75,6 +76,7 @@ class Endpoints:
     async def _plan_one(
         self, container: Container, network: NetworkRecord, wished: EndpointRecord, interface: str
     ) -> EndpointRecord:
+        self._networks.arrivals.enter(network, container.id)
         driver = await self._networks.driver(network)
         record = EndpointRecord(network_id=network.id, spec=wished.spec, endpoint_id=new_id(), interface=interface)
         if not driver.cls.ADDRESSES:
@@ -87,10 +89,14 @@ class Endpoints:
         )
 
     async def plan_more(self, container: Container, network: NetworkRecord, wished: EndpointRecord) -> EndpointRecord:
-        """One more endpoint for a running container, its address reserved."""
+        """One more endpoint for a running container, its address reserved; its network stays until `entered`."""
         taken = {record.interface for record in container.networks.values()}
         number = next(n for n in range(len(taken) + 1) if f"eth{n}" not in taken)
         return await self._plan_one(container, network, wished, f"eth{number}")
+
+    def entered(self, container_id: str) -> None:
+        """What was planned is in the container's record, or has been given up."""
+        self._networks.arrivals.entered(container_id)
 
     def release(self, container_id: str) -> None:
         """Its addresses may be handed out again."""

@@ -59,19 +59,25 @@ class Memberships:
         await self._book.database.commit(self._book.table.put(attrs.evolve(member, networks=networks)))
 
     async def _join(self, member: Container, network: NetworkRecord, wished: EndpointRecord) -> None:
-        planned = await self._endpoints.plan_more(member, network, wished)
         try:
-            async with self._journal.operation(
-                "network.connect", member.id, sync=False, endpoint=to_data(planned)
-            ) as operation:
-                networks = {**member.networks, network.name: planned}
-                ports = await self._endpoints.join(member, networks, self._processes)
-                await self._write_files(member, member.networks, networks)
-                joined = attrs.evolve(member, networks=networks, ports=ports)
-                await operation.commit(self._book.table.put(joined))
+            planned = await self._endpoints.plan_more(member, network, wished)
+            try:
+                await self._attach(member, network.name, planned)
+            finally:
+                if network.name not in self._book.get(member.id).networks:
+                    self._endpoints.release_one(planned)
         finally:
-            if network.name not in self._book.get(member.id).networks:
-                self._endpoints.release_one(planned)
+            self._endpoints.entered(member.id)
+
+    async def _attach(self, member: Container, name: str, planned: EndpointRecord) -> None:
+        async with self._journal.operation(
+            "network.connect", member.id, sync=False, endpoint=to_data(planned)
+        ) as operation:
+            networks = {**member.networks, name: planned}
+            ports = await self._endpoints.join(member, networks, self._processes)
+            await self._write_files(member, member.networks, networks)
+            joined = attrs.evolve(member, networks=networks, ports=ports)
+            await operation.commit(self._book.table.put(joined))
 
     async def _undo_connect(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         member = self._book.table.get(id)

@@ -33,6 +33,7 @@ from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.events import Events
 from wherry_engine.engine.filter_values import moment
 from wherry_engine.engine.filters import Filters
+from wherry_engine.engine.network_arrivals import Arrivals
 from wherry_engine.journal.journal import Journal
 from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver
@@ -70,6 +71,7 @@ class Networks:
         self._pool = Pool("networks", 2)
         self._choosing = asyncio.Lock()
         self._planned: dict[str, NetworkSpec] = {}  # subnets and names of networks being created
+        self.arrivals = Arrivals()
         self.table: Table[NetworkRecord] = Table(database, "network", NetworkRecord, lambda network: network.id)
         journal.register("network.create", self._undo_create)
         journal.register("network.remove", self._finish_remove)
@@ -184,7 +186,12 @@ class Networks:
             if active := self.active(record.id):
                 users = ", ".join(f'name:"{c.name}" id:"{place.endpoint_id[:12]}"' for c, place in active)
                 raise Forbidden(f"error while removing network: network {record.name} has active endpoints ({users})")
-            await self._journal.forward("network.remove", record.id, network=to_data(record))
+            if comers := self.arrivals.of(record.id):
+                raise Forbidden(
+                    f"error while removing network: container {comers[0]} is being attached to network {record.name}"
+                )
+            with self.arrivals.ended(record.id):
+                await self._journal.forward("network.remove", record.id, network=to_data(record))
         self._emit("destroy", record)
 
     async def prune(self, filters: Filters) -> Sequence[str]:
