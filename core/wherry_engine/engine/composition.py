@@ -114,7 +114,7 @@ def compose(given: Ground) -> Composed:
         actors=actors, mounts=settings.data_root / "mounts", records=settings.data_root / "images" / "layers",
     )  # fmt: skip
     images = make_images(
-        book=ImageBook(database, events, book.image_users), journal=journal, layers=layers, drivers=drivers,
+        book=ImageBook(database, events, actors, book.image_users), journal=journal, layers=layers, drivers=drivers,
         storage=storage, processes=processes, data_root=settings.data_root,
         platform=Platform.of_host(),
     )  # fmt: skip

@@ -26,7 +26,7 @@ from wherry_engine.engine.image_config import imported_config, read_config
 from wherry_engine.engine.image_platform import Platform
 from wherry_engine.engine.layer_source import Source, is_compressed, unpack_file, whole_file
 from wherry_engine.engine.layers import Layers
-from wherry_engine.journal.journal import Journal
+from wherry_engine.journal.journal import Journal, Operation
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool
 
@@ -40,6 +40,15 @@ class _Wanted:
 
     image: Image
     archived: ArchivedImage
+    names: tuple[str, ...]
+
+
+@attrs.frozen
+class _New:
+    """An image whose layers are here, with its config blob and the names it is to have."""
+
+    image: Image
+    config: bytes
     names: tuple[str, ...]
 
 
@@ -64,20 +73,29 @@ class Importer:
             archived = await self._pool.run("image.load.read", lambda: self._read(path, platform), READ_DEADLINE)
             wanted = self._chosen(archived, platform)
             await operation.note(images=[[each.image.id, each.image.chain_ids] for each in wanted])
-            changes: list[Change] = []
-            lines: list[str] = []
             with self._layers.hold([chain for each in wanted for chain in each.image.chain_ids]):
-                for each in wanted:
-                    image, rows = await self._add(each.image, each.archived.config, each.archived.layers, report)
-                    changes += rows
-                    for known in each.names:
-                        lines += self._replaced(known, image.id)
-                        changes += self._book.point(known, image)
-                    lines += _loaded(image, each.names)
-                await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
-                await operation.commit(*changes)
+                new = [
+                    _New(await self._with_layers(w.image, w.archived.layers, report), w.archived.config, w.names)
+                    for w in wanted
+                ]
+                lines = await self._record(operation, path, new)
         for each in wanted:
             self._book.emit("load", each.image.id, each.image.id)
+        return lines
+
+    async def _record(self, operation: Operation, spool: Path, new: Sequence[_New]) -> list[str]:
+        """Make images known whose layers are here; returns what `docker load` prints."""
+        lines: list[str] = []
+        async with self._book.turn([each.image.id for each in new], "load"):
+            rows = [row for each in new for row in await self._with_config(each)]
+            await self._pool.run("image.load.clean", lambda: spool.unlink(missing_ok=True))
+            async with self._book.naming:
+                for each in new:
+                    for name in each.names:
+                        lines += self._replaced(name, each.image.id)
+                        rows += self._book.point(name, each.image)
+                    lines += _loaded(each.image, each.names)
+                await operation.commit(*rows)
         return lines
 
     def _read(self, path: Path, platform: Platform | None) -> Sequence[ArchivedImage]:
@@ -123,9 +141,8 @@ class Importer:
             image = read_config(blob, added_ns=time.time_ns())
             await operation.note(images=[[image.id, image.chain_ids]])
             with self._layers.hold(image.chain_ids):
-                image, rows = await self._add(image, blob, (source.source,), lambda _: None)
-                await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
-                await operation.commit(*rows, *(self._book.point(reference, image) if reference else ()))
+                image = await self._with_layers(image, (source.source,), lambda _: None)
+                await self._record(operation, path, [_New(image, blob, (reference,) if reference else ())])
         self._book.emit("import", image.id, image.id)
         return image.id
 
@@ -152,18 +169,12 @@ class Importer:
             image = read_config(blob, added_ns=time.time_ns(), parent=parent.id)
             await operation.note(images=[[image.id, image.chain_ids]])
             with self._layers.hold(image.chain_ids):
-                image, rows = await self._add(image, blob, sources, lambda _: None)
-                await self._pool.run("image.load.clean", lambda: path.unlink(missing_ok=True))
-                await operation.commit(*rows, *(self._book.point(name, image) if name else ()))
+                image = await self._with_layers(image, sources, lambda _: None)
+                await self._record(operation, path, [_New(image, blob, (name,) if name else ())])
         return image
 
-    async def _add(
-        self, image: Image, blob: bytes, sources: Sequence[Source | None], report: Report
-    ) -> tuple[Image, Sequence[Change]]:
-        """Extract what is missing and write the config; the image, and the rows that make it known.
-
-        A source is None for a layer that is here already.
-        """
+    async def _with_layers(self, image: Image, sources: Sequence[Source | None], report: Report) -> Image:
+        """Extract what is missing; the image with its size. A source is None for a layer that is here already."""
         if len(image.layers) != len(sources):
             raise Invalid(f"the image names {len(image.layers)} layers and the archive holds {len(sources)}")
         size, parent = 0, ""
@@ -174,11 +185,14 @@ class Importer:
 
             layer = await self._layers.ensure(chain_id, diff_id, parent, source, progress)
             size, parent = size + layer.size, chain_id
-        if (known := self._book.images.get(image.id)) is not None:
-            return known, []
-        await self._pool.run("image.load.blob", lambda: write_file(self.blob(image.id), blob, sync=True))
-        image = attrs.evolve(image, size=size)
-        return image, [self._book.images.put(image)]
+        return attrs.evolve(image, size=size)
+
+    async def _with_config(self, new: _New) -> list[Change]:
+        """Write the config of an image that is not known; the rows that make it so. In the image's turn."""
+        if self._book.images.get(new.image.id) is not None:
+            return []
+        await self._pool.run("image.load.blob", lambda: write_file(self.blob(new.image.id), new.config, sync=True))
+        return [self._book.images.put(new.image)]
 
     async def _receive(self, name: str, stream: AsyncIterator[bytes]) -> tuple[Path, str]:
         """Write the stream to a file of ours; returns its path and digest."""
@@ -203,9 +217,10 @@ class Importer:
         """Remove the received file, and what no image names of the layers and blobs that the load brought."""
         await self._pool.run("image.undo.spool", lambda: self._forget(name))
         for image_id, chain in data.get("images", ()):
-            if self._book.images.get(image_id) is None:
-                blob = self.blob(image_id)
-                await self._pool.run("image.undo.blob", lambda blob=blob: remove_file(blob))  # type: ignore[misc]
+            async with self._book.turn([image_id], "undo of a load"):
+                if self._book.images.get(image_id) is None:
+                    blob = self.blob(image_id)
+                    await self._pool.run("image.undo.blob", lambda blob=blob: remove_file(blob))  # type: ignore[misc]
             await self._layers.collect(chain, self._book.used_layers)
         return ()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
 from wherry.errors import Invalid, NotFound
 from wherry.model.images import Image, ImageRecord
 from wherry.model.references import DIGEST, parse_reference
+from wherry_engine.engine.actors import Actors
 from wherry_engine.engine.events import Events
 from wherry_engine.state.database import Change, Database
 from wherry_engine.state.table import Table
@@ -26,11 +29,14 @@ class Tag:
 class ImageBook:
     """The images of the engine. `users(image id)` gives (id, whether it runs) of the containers made from an image."""
 
-    def __init__(self, database: Database, events: Events, users: Callable[[str], Sequence[tuple[str, bool]]]) -> None:
-        self.database, self._events, self.users = database, events, users
+    def __init__(
+        self, database: Database, events: Events, actors: Actors, users: Callable[[str], Sequence[tuple[str, bool]]]
+    ) -> None:
+        self.database, self._events, self._actors, self.users = database, events, actors, users
         self.images: Table[Image] = Table(database, "image", Image, lambda image: image.id)
         self.tags: Table[Tag] = Table(database, "tag", Tag, lambda tag: tag.name)
         self.removing: set[str] = set()
+        self.naming = asyncio.Lock()  # between a look at the names and the commit that follows from it, and no longer
 
     def list(self) -> Sequence[ImageRecord]:
         """All images with their names, newest first."""
@@ -50,6 +56,26 @@ class ImageBook:
         """
         image = self._find(ref)
         return ImageRecord(image=image, tags=self.names(image.id))
+
+    @asynccontextmanager
+    async def turn(self, ids: Collection[str], doing: str) -> AsyncIterator[None]:
+        """The turn of all of these images: nobody else names, adds or removes one of them meanwhile."""
+        async with AsyncExitStack() as stack:
+            for id in sorted(set(ids)):  # all in one order, so that no two wait for each other
+                await stack.enter_async_context(self._actors.turn(f"image/{id}", doing))
+            yield
+
+    @asynccontextmanager
+    async def turn_of(self, ref: str, doing: str) -> AsyncIterator[ImageRecord]:
+        """The image that `ref` means when its turn has come. Raises as `get`."""
+        id = self.get(ref).id
+        while True:
+            async with self.turn([id], doing):
+                record = self.get(ref)
+                if record.id == id:
+                    yield record
+                    return
+            id = record.id  # the name was given to another one meanwhile
 
     def _find(self, ref: str) -> Image:
         tag = self.tags.get(familiar(ref))

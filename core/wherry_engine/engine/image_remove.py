@@ -16,7 +16,7 @@ from wherry_engine.engine.image_book import ImageBook, familiar
 from wherry_engine.engine.layers import Layers
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
-from wherry_engine.work import Pool
+from wherry_engine.work import Pool, to_the_end
 
 
 class Remover:
@@ -33,10 +33,15 @@ class Remover:
 
         `parents`: those of its parents that have no name and no other child go too.
         """
-        record = self._book.get(ref)
+        async with self._book.turn_of(ref, "remove") as record:
+            removal, gone = await self._remove(record, ref, force)
+        return await self._with_parents(removal, record.image.parent) if parents and gone else removal
+
+    async def _remove(self, record: ImageRecord, ref: str, force: bool) -> tuple[Removal, bool]:
+        """What was removed, and whether that is the image."""
         by_name = self._book.is_name(ref)
         if by_name and len(record.tags) > 1:
-            return await self._untag(record, (familiar(ref),))
+            return await self._untag(record, (familiar(ref),)), False
         if not by_name and len(record.tags) > 1 and not force:
             raise Conflict(
                 f"conflict: unable to delete {short_id(record.id)} (must be forced) - image is referenced in multiple "
@@ -46,31 +51,35 @@ class Remover:
             if by_name and not force and (conflict := self._in_use(record, ref, force)):
                 raise conflict
             if by_name:
-                return await self._untag(record, record.tags)
+                return await self._untag(record, record.tags), False
             raise Conflict(
                 f"conflict: unable to delete {short_id(record.id)} (cannot be forced) - image has dependent child images"
             )
         if conflict := self._in_use(record, ref if by_name else "", force):
             if force and record.tags and (by_name or not any(runs for _, runs in self._book.users(record.id))):
-                return await self._untag(record, record.tags)  # it goes when its containers have gone
+                return await self._untag(record, record.tags), False  # it goes when its containers have gone
             raise conflict
-        removal = await self._delete(record)
-        return await self._with_parents(removal, record.image.parent) if parents else removal
+        return await self._delete(record), True
 
     async def _with_parents(self, removal: Removal, parent: str) -> Removal:
-        while (image := self._book.images.get(parent)) is not None:
-            record = ImageRecord(image=image, tags=self._book.names(parent))
-            if record.tags or self._book.children(parent) or self._book.users(parent) or parent in self._book.removing:
-                break
-            removal = Removal(removal.untagged, (*removal.deleted, *(await self._delete(record)).deleted))
-            parent = image.parent
+        while parent:
+            async with self._book.turn([parent], "remove"):
+                image = self._book.images.get(parent)
+                if image is None or self._wanted(parent):
+                    break
+                gone = await self._delete(ImageRecord(image=image, tags=()))
+            removal, parent = Removal(removal.untagged, (*removal.deleted, *gone.deleted)), image.parent
         return removal
 
+    def _wanted(self, id: str) -> bool:
+        return bool(self._book.names(id) or self._book.children(id) or self._book.users(id))
+
     async def _delete(self, record: ImageRecord) -> Removal:
+        """In the image's turn. Its names are gone at once, and then others may have them."""
         layers = {chain for chain in record.image.chain_ids if self._layers.table.get(chain)}
         self._book.removing.add(record.id)  # until its record is gone: nobody may begin with an image whose layers go
         try:
-            await self._journal.forward("image.remove", record.id)
+            await to_the_end(self._without_names(record))
         finally:
             self._book.removing.discard(record.id)
         for name in record.tags:
@@ -79,6 +88,12 @@ class Remover:
         chain = reversed(record.image.chain_ids)
         gone = [chain for chain in chain if chain in layers and not self._layers.table.get(chain)]
         return Removal(record.tags, (record.id, *gone))
+
+    async def _without_names(self, record: ImageRecord) -> None:
+        async with self._book.naming:
+            names = [self._book.tags.drop(name) for name in self._book.names(record.id)]
+            intent = await self._journal.promise("image.remove", record.id, *names)
+        await self._journal.keep(intent)
 
     def _in_use(self, record: ImageRecord, name: str, force: bool) -> Conflict | None:
         users = self._book.users(record.id)
@@ -102,7 +117,8 @@ class Remover:
         return None
 
     async def _untag(self, record: ImageRecord, names: Sequence[str]) -> Removal:
-        await self._book.database.commit(*(self._book.tags.drop(name) for name in names))
+        async with self._book.naming:
+            await self._book.database.commit(*(self._book.tags.drop(name) for name in names))
         for name in names:
             self._book.emit("untag", record.id, name)
         return Removal(tuple(names))
@@ -133,10 +149,10 @@ class Remover:
         for record in image_prune_candidates(self._book.list(), filters, now_ns=time.time_ns()):
             sizes = {c: layer.size for c in record.image.chain_ids if (layer := self._layers.table.get(c))}
             try:
-                record = self._book.get(record.id)
-                if self._book.users(record.id) or self._book.children(record.id):
-                    continue
-                removal = await self._delete(record)
+                async with self._book.turn_of(record.id, "prune") as now:
+                    if now.tags != record.tags or self._book.users(now.id) or self._book.children(now.id):
+                        continue  # it was given a name meanwhile, and may not be what was to be pruned
+                    removal = await self._delete(now)
             except NotFound:  # somebody else removed it meanwhile
                 continue
             removals.append(removal)

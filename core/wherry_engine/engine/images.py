@@ -95,12 +95,14 @@ class Images:
 
     async def tag(self, ref: str, repository: str, tag: str = "") -> None:
         """Let a name point to the image; it leaves the image it pointed to."""
-        image = self._book.get(ref).image
+        self._book.get(ref)  # that there is none is said first
         name = named(repository, tag)
         if not name:
             raise Invalid("a repository name is required: say NAME or NAME:TAG")
-        await self._book.database.commit(*self._book.point(name, image))
-        self._book.emit("tag", image.id, name)
+        async with self._book.turn_of(ref, "tag") as record:
+            async with self._book.naming:
+                await self._book.database.commit(*self._book.point(name, record.image))
+        self._book.emit("tag", record.id, name)
 
     async def remove(self, ref: str, *, force: bool = False, prune: bool = True) -> Removal:
         """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs.

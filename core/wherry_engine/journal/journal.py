@@ -158,13 +158,29 @@ class Journal:
         """Record the intent and finish it; there is no way back, and a cancellation waits for the end. What fails is tried
         once more, then left to the object's next operation or to recovery. Raises as `_settle`.
         """
-        await self._settle(object)
-        await to_the_end(self._begin(Intent(id=_rising_id(), name=name, object=object, data=data), sync))
 
-    async def _begin(self, intent: Intent, sync: bool) -> None:
+        async def both() -> None:
+            await self.keep(await self.promise(name, object, sync=sync, **data))
+
+        await to_the_end(both())
+
+    async def promise(self, name: str, object: str, *changes: Change, sync: bool = True, **data: Any) -> Intent:
+        """The first half of `forward`: record the intent, and with it what counts from now on. The caller cannot be cancelled,
+        and calls `keep`.
+        """
+        await self._settle(object)
+        intent = Intent(id=_rising_id(), name=name, object=object, data=data)
         self._running.add(intent.id)
         try:
-            await self._database.commit(Change(KIND, intent.id, encode(intent)), sync=sync)
+            await self._database.commit(*changes, Change(KIND, intent.id, encode(intent)), sync=sync)
+        except BaseException:
+            self._running.discard(intent.id)
+            raise
+        return intent
+
+    async def keep(self, intent: Intent) -> None:
+        """The second half of `forward`: finish what was promised."""
+        try:
             await self._forward(intent)
         finally:
             self._ended(intent)
