@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.api.conftest import Served, Stream
@@ -275,6 +276,27 @@ def test_detach_keys_are_found_wherever_input_is_cut(pieces: list[bytes], passed
     for piece in pieces:
         escape.receive(piece)
     assert (b"".join(found), event.is_set()) == (passed, detached)
+
+
+def test_stopping_the_service_cancels_work_that_takes_too_long(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wherry_api.service.FINISH", 0.2)
+
+    async def scenario(api: Served) -> None:
+        api.engine.containers.delay = 60
+        client = await api.open()
+        body = b'{"Image": "busybox"}'
+        head = f"POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.writer.write(head.encode() + body)
+        while not working():
+            await asyncio.sleep(0.01)
+        await api.service.stop()
+        assert working() == []
+        client.close()
+
+    def working() -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() if "FakeContainers.create" in repr(task)]
+
+    serve(scenario)
 
 
 def test_stopping_the_service_ends_all_streams(serve: Serve) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import socket
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.fire.daemon import Fire, Refused, eventually
+
+from wherry.testing import tasks
 
 pytestmark = pytest.mark.root
 
@@ -77,6 +83,35 @@ def test_what_does_not_run_is_not_paused_and_has_no_processes(fire: Fire) -> Non
     id = fire.api.create("one")
     for method, verb in (("POST", "pause"), ("GET", "top")):
         assert _refusal(fire, method, f"/containers/one/{verb}") == f"409 container {id} is not running"
+
+
+STALLED = {
+    "who sends": b"PUT /containers/one/archive?path=/tmp HTTP/1.1\r\nHost: e\r\nContent-Length: 100000\r\n\r\n"
+    + bytes(512),
+    "who reads": b"GET /containers/one/export HTTP/1.1\r\nHost: e\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("client", STALLED)
+def test_a_container_is_removed_by_force_from_under_a_copy_whose_client_stalls(fire: Fire, client: str) -> None:
+    fire.api.create("one")
+    fire.api("PUT", "/containers/one/archive?path=/", _large_file())
+    with socket.socket(socket.AF_UNIX) as stalled:
+        stalled.connect(str(fire.where.socket))
+        stalled.sendall(STALLED[client])
+        eventually(lambda: "wherry-helper" in [process.name for process in tasks.descendants(os.getpid())])
+        fire.api("DELETE", "/containers/one", force=1)
+        assert fire.api.status("one") == "gone"
+
+
+def _large_file() -> bytes:
+    """The archive of more than pipes and sockets hold."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        entry = tarfile.TarInfo("large")
+        entry.size = 8 << 20
+        tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+    return out.getvalue()
 
 
 def test_a_new_name_is_taken_at_once_and_kept(fire: Fire) -> None:

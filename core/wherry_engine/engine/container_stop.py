@@ -16,6 +16,7 @@ from wherry_engine.engine.container_create import Creator
 from wherry_engine.engine.container_pause import Pauser
 from wherry_engine.engine.container_run import Runner
 from wherry_engine.engine.container_streams import Streams
+from wherry_engine.engine.container_view import COPY
 from wherry_engine.engine.processes import Processes
 from wherry_engine.engine.restarts import Restarts
 from wherry_engine.engine.signals import parse_signal
@@ -193,6 +194,7 @@ class Stopper:
         self._book.ended(id, ExitResult(exit_code=left.state.exit_code), removed=True)
 
     async def _force_down(self, id: str) -> None:
+        self._actors.interrupt(f"container/{id}", "rm", doing=COPY)  # its client may be as slow as it likes
         await self._interrupt_start(id, "rm")
         if await self._give_up_restart(id, "rm"):
             return

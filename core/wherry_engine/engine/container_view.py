@@ -15,9 +15,11 @@ from wherry_engine.engine.container_launch import Launcher, Parts
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
 
+COPY = "copy"  # what is being done to a container that does not run while it is looked at; its forced removal interrupts it
+
 
 class Views:
-    """Views of containers. One that does not run cannot be started or removed while it is looked at."""
+    """Views of containers. One that does not run cannot be started while it is looked at, and be removed by force only."""
 
     def __init__(self, *, book: Book, journal: Journal, actors: Actors, parts: Parts, launcher: Launcher) -> None:
         self._book, self._journal, self._actors = book, journal, actors
@@ -31,7 +33,7 @@ class Views:
         if container.state.alive:
             yield self._arguments(container, rootfs=str(self._parts.folders.rootfs(id)))
             return
-        async with self._actors.turn(f"container/{id}", "copy"):
+        async with self._actors.turn(f"container/{id}", COPY):
             container = self._book.get(id)
             if container.state.alive:
                 yield self._arguments(container, rootfs=str(self._parts.folders.rootfs(id)))

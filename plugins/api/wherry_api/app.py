@@ -85,4 +85,4 @@ class Api:
         """End all streams; let what must be finished finish, for `timeout` seconds at most."""
         for task in list(self._requests):
             task.cancel()
-        await self.background.wait(timeout)
+        await self.background.end(timeout)

@@ -41,10 +41,14 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def wait(self, timeout: float) -> None:
-        """Until all of it has ended, or the time is over."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+    async def end(self, timeout: float) -> None:
+        """Wait until all of it has ended. What has not by then is cancelled and undoes itself, for which it has as long."""
+        for late in (False, True):
+            if late:
+                for task in self._tasks:
+                    task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=timeout)
 
 
 @attrs.frozen(eq=False)
