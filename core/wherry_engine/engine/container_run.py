@@ -56,9 +56,8 @@ class Runner:
             try:
                 await self._start(attrs.evolve(container, restart_count=0))
             except WherryError as error:
-                if not self._book.get(
-                    id
-                ).state.alive:  # else its record could not be taken back, and its end is to come
+                # A record that could not be taken back says that it runs, and its end is to come.
+                if not self._book.get(id).state.alive:
                     await self._record_failure(container, error)
                 raise
 
