@@ -15,7 +15,9 @@ import pytest
 
 from wherry.linux import inotify
 from wherry.model.logs import LogQuery, Record
-from wherry_engine.engine.logs import parse_time, read_logs
+from wherry_engine.engine.log_files import FORMS
+from wherry_engine.engine.log_json import parse_time
+from wherry_engine.engine.logs import read_logs
 from wherry_engine.monitor.logfile import LogFile
 
 START = 1_700_000_000_000_000_000
@@ -28,9 +30,13 @@ def record(number: int, stream: str = "stdout") -> bytes:
     return json.dumps({"log": f"line {number}\n", "stream": stream, "time": text}).encode() + b"\n"
 
 
+def form_of(path: Path) -> str:
+    return "local" if path.name == "container.log" else "json-file"
+
+
 def writer(path: Path, *, max_size: int = -1, max_files: int = 1, compress: bool = False) -> LogFile:
     options = {"max_size": max_size, "max_files": max_files, "compress": compress, "attributes": {}}
-    return LogFile(str(path), options)
+    return LogFile(str(path), {**options, "format": form_of(path)})
 
 
 def write(log: LogFile, first: int, last: int, *, hold: bool = True) -> None:
@@ -40,7 +46,8 @@ def write(log: LogFile, first: int, last: int, *, hold: bool = True) -> None:
             if hold:
                 log.wait()
             log.rotate(lambda: None)
-        log.append(record(number))
+        pad = " " * 41 if log.path.endswith("container.log") else ""  # that records of both forms are of one size
+        log.append(log.encode(f"line {number}{pad}\n".encode(), log.in_common("stdout", START + number)))
 
 
 def numbers(records: list[Record]) -> list[int]:
@@ -52,21 +59,26 @@ ALL, FOLLOW = LogQuery(), LogQuery(follow=True)
 
 def read(path: Path, query: LogQuery = ALL, ended: Callable[[], bool] = lambda: True) -> list[Record]:
     async def collect() -> list[Record]:
-        return [r async for r in read_logs(path, query, ended)]
+        return [r async for r in read_logs(path, FORMS[form_of(path)], query, ended)]
 
     return asyncio.run(collect())
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def json_path(tmp_path: Path) -> Path:
     return tmp_path / "c-json.log"
 
 
-def test_records_carry_time_stream_and_line(path: Path) -> None:
-    path.write_bytes(
+@pytest.fixture(params=["c-json.log", "container.log"])
+def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return tmp_path / str(request.param)
+
+
+def test_records_carry_time_stream_and_line(json_path: Path) -> None:
+    json_path.write_bytes(
         record(7, "stderr") + b'{"log":"part","stream":"stdout","attrs":{"a":"b"},"time":"2026-01-02T03:04:05Z"}\n'
     )
-    assert read(path) == [
+    assert read(json_path) == [
         Record(START + 7, "stderr", b"line 7\n"),
         Record(1_767_323_045_000_000_000, "stdout", b"part"),
     ]
@@ -83,17 +95,17 @@ def test_a_log_that_does_not_exist_is_empty(path: Path) -> None:
     assert read(path) == []
 
 
-def test_torn_and_foreign_lines_are_no_records(path: Path) -> None:
-    path.write_bytes(record(1) + b'{"log":"torn by a ki\n' + b"42\n" + record(2) + record(3)[:-9])
-    assert numbers(read(path)) == [1, 2]
+def test_torn_and_foreign_lines_are_no_records(json_path: Path) -> None:
+    json_path.write_bytes(record(1) + b'{"log":"torn by a ki\n' + b"42\n" + record(2) + record(3)[:-9])
+    assert numbers(read(json_path)) == [1, 2]
 
 
-def test_streams_and_times_select(path: Path) -> None:
-    path.write_bytes(b"".join(record(n, "stderr" if n % 2 else "stdout") for n in range(10)))
-    assert numbers(read(path, LogQuery(stderr=False))) == [0, 2, 4, 6, 8]
-    assert numbers(read(path, LogQuery(since_ns=START + 3, until_ns=START + 6))) == [3, 4, 5, 6]
+def test_streams_and_times_select(json_path: Path) -> None:
+    json_path.write_bytes(b"".join(record(n, "stderr" if n % 2 else "stdout") for n in range(10)))
+    assert numbers(read(json_path, LogQuery(stderr=False))) == [0, 2, 4, 6, 8]
+    assert numbers(read(json_path, LogQuery(since_ns=START + 3, until_ns=START + 6))) == [3, 4, 5, 6]
     # As Docker: the tail is taken first.
-    assert numbers(read(path, LogQuery(stderr=False, tail=3))) == [8]
+    assert numbers(read(json_path, LogQuery(stderr=False, tail=3))) == [8]
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -114,15 +126,15 @@ def test_the_tail_reaches_over_rotated_files(path: Path, compress: bool, tail: i
     )
 
 
-def test_the_tail_of_a_large_file_is_found_from_its_end(path: Path) -> None:
-    path.write_bytes(b"".join(record(n) for n in range(20_000)) + b'{"log":"torn')
-    assert numbers(read(path, LogQuery(tail=9_000))) == list(range(11_000, 20_000))
+def test_the_tail_of_a_large_file_is_found_from_its_end(json_path: Path) -> None:
+    json_path.write_bytes(b"".join(record(n) for n in range(20_000)) + b'{"log":"torn')
+    assert numbers(read(json_path, LogQuery(tail=9_000))) == list(range(11_000, 20_000))
 
 
-def test_a_line_longer_than_what_is_read_at_once_is_one_record(path: Path) -> None:
+def test_a_line_longer_than_what_is_read_at_once_is_one_record(json_path: Path) -> None:
     long = json.dumps({"log": "x" * 700_000, "stream": "stdout", "time": "2026-01-02T03:04:05Z"}).encode() + b"\n"
-    path.write_bytes(record(1) + long + record(2))
-    assert [len(r.line) for r in read(path)] == [7, 700_000, 7]
+    json_path.write_bytes(record(1) + long + record(2))
+    assert [len(r.line) for r in read(json_path)] == [7, 700_000, 7]
 
 
 async def follow(path: Path, work: Callable[[], None], *, pause: float = 0.0, query: LogQuery = FOLLOW) -> list[int]:
@@ -137,7 +149,7 @@ async def follow(path: Path, work: Callable[[], None], *, pause: float = 0.0, qu
 
     thread = threading.Thread(target=run)
     found: list[int] = []
-    generator = cast(AsyncGenerator[Record, None], read_logs(path, query, done.is_set))
+    generator = cast(AsyncGenerator[Record, None], read_logs(path, FORMS[form_of(path)], query, done.is_set))
     thread.start()
     async for r in generator:
         found.append(int(r.line.split()[1]))
@@ -201,10 +213,10 @@ def test_a_log_of_one_file_begins_again_when_it_is_full(path: Path) -> None:
     assert found[-1] == 199
 
 
-def test_following_ends_when_the_asked_time_has_passed(path: Path) -> None:
-    path.write_bytes(record(1))
+def test_following_ends_when_the_asked_time_has_passed(json_path: Path) -> None:
+    json_path.write_bytes(record(1))
     query = LogQuery(follow=True, until_ns=time.time_ns() + 100_000_000)
-    assert numbers(read(path, query, lambda: False)) == [1]
+    assert numbers(read(json_path, query, lambda: False)) == [1]
 
 
 def test_without_inotify_a_log_is_followed_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,16 +235,24 @@ def test_without_inotify_a_log_is_followed_too(path: Path, monkeypatch: pytest.M
     assert asyncio.run(follow(path, work)) == list(range(200))
 
 
-def test_a_reader_that_leaves_gives_up_its_descriptors(path: Path) -> None:
-    path.write_bytes(record(1) + record(2))
+def test_a_reader_that_leaves_gives_up_its_descriptors(json_path: Path) -> None:
+    json_path.write_bytes(record(1) + record(2))
 
     async def leave() -> None:
-        generator = cast(AsyncGenerator[Record, None], read_logs(path, LogQuery(follow=True), lambda: False))
+        generator = cast(
+            AsyncGenerator[Record, None],
+            read_logs(json_path, FORMS[form_of(json_path)], LogQuery(follow=True), lambda: False),
+        )
         async for _ in generator:
             break
         await generator.aclose()
         task = asyncio.create_task(
-            anext(cast(AsyncGenerator[Record, None], read_logs(path, LogQuery(follow=True, tail=0), lambda: False)))
+            anext(
+                cast(
+                    AsyncGenerator[Record, None],
+                    read_logs(json_path, FORMS[form_of(json_path)], LogQuery(follow=True, tail=0), lambda: False),
+                )
+            )
         )
         await asyncio.sleep(0.05)
         task.cancel()

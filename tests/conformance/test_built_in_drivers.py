@@ -26,7 +26,7 @@ class TestVolume(VolumeConformance):
 
 
 class TestLog(LogConformance):
-    DRIVERS = ("json-file", "none")
+    DRIVERS = ("json-file", "local", "none")
 
 
 class TestRuntime(RuntimeConformance):

@@ -235,8 +235,9 @@ def test_ps_is_filtered_cut_and_formatted(shell: Shell) -> None:
 # --- logs, inspect, top, port, attach ---
 
 
-def test_logs_keep_the_streams_apart_and_are_cut_as_asked(shell: Shell) -> None:
-    shell.try_("run --name web busybox sh -c 'echo one; echo two >&2; sleep 0.05; echo three'")
+@pytest.mark.parametrize("driver", ["json-file", "local"])
+def test_logs_keep_the_streams_apart_and_are_cut_as_asked(shell: Shell, driver: str) -> None:
+    shell.try_(f"run --name web --log-driver {driver} busybox sh -c 'echo one; echo two >&2; sleep 0.05; echo three'")
     ran = shell.try_("logs web")
     assert (ran.out, ran.err) == ("one\nthree\n", "two\n")
     for option in ("--tail 1", "-n 1"):
@@ -249,8 +250,10 @@ def test_logs_keep_the_streams_apart_and_are_cut_as_asked(shell: Shell) -> None:
     assert shell(f"logs --until {lines[0].split()[0]} web") == "one\n"
     assert (shell("logs --since 10m web"), shell("logs --until 10m web")) == ("one\nthree\n", "")
     assert shell("logs -f web") == "one\nthree\n"
-    shell("create --name empty busybox")
+    shell(f"create --name empty --log-driver {driver} busybox")
     assert shell("logs empty") == ""
+    assert shell.inspect("web")["HostConfig"]["LogConfig"] == {"Type": driver, "Config": {}}
+    assert bool(shell.inspect("web")["LogPath"]) == (driver == "json-file")
 
 
 def test_logs_are_followed_to_the_end_with_their_details(shell: Shell) -> None:
@@ -260,14 +263,30 @@ def test_logs_are_followed_to_the_end_with_their_details(shell: Shell) -> None:
     assert shell("logs --details --tail 1 web") == "STAGE=test,tier=front 3\n"
 
 
-def test_logs_span_rotated_files_and_join_long_lines(docker: Shell) -> None:
-    options = "--log-opt max-size=20k --log-opt max-file=4"
+@pytest.mark.parametrize("driver", ["json-file", "local"])
+def test_logs_span_rotated_files_and_join_long_lines(docker: Shell, driver: str) -> None:
+    options = f"--log-driver {driver} --log-opt max-size=20k --log-opt max-file=4"
     count = "i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done"
     docker(f"run --name web {options} busybox sh -c '{count}'")
     assert docker("logs web").splitlines() == [f"line {i}" for i in range(500)]
     assert docker("logs --tail 300 web").splitlines() == [f"line {i}" for i in range(200, 500)]
-    docker("run --name long busybox sh -c 'head -c 40000 /dev/zero | tr \"\\0\" x; echo; echo end'")
+    docker(
+        f"run --name long --log-driver {driver} busybox sh -c 'head -c 40000 /dev/zero | tr \"\\0\" x; echo; echo end'"
+    )
     assert docker("logs long") == "x" * 40000 + "\nend\n"
+
+
+def test_a_local_log_is_followed_over_a_restart_and_refuses_what_it_does_not_know(docker: Shell) -> None:
+    text = (
+        "unknown log opt 'labels' for local log driver; known are compress, max-buffer-size, max-file, max-size, mode"
+    )
+    assert text in docker.fails("run --log-driver local --log-opt labels=a busybox true", 125)
+    docker("run -d --name web --log-driver local busybox sh -c 'echo begun; exec sleep 1000'")
+    until(lambda: docker("logs web") == "begun\n")
+    docker("restart -t 0 web")
+    until(lambda: docker("logs web") == "begun\nbegun\n")
+    docker("kill web")
+    assert docker("logs -f --tail 1 web") == "begun\n"
 
 
 def test_inspect_shows_an_array_of_whatever_has_the_name(shell: Shell) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     ("storage", "overlay2"), ("network", "bridge"), ("network", "host"), ("network", "none"), ("volume", "local"),
-    ("log", "json-file"), ("log", "none"), ("runtime", "crun"), ("runtime", "runc"),
+    ("log", "json-file"), ("log", "local"), ("log", "none"), ("runtime", "crun"), ("runtime", "runc"),
 }  # fmt: skip
 
 

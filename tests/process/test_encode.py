@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry_engine.monitor.encode import PART, complete, encode, ending, length_of, timestamp
+from wherry_engine.monitor.cuts import PART, complete, length_of
+from wherry_engine.monitor.json_records import encode, in_common, timestamp
 
-END = ending("stdout", {}, 1_700_000_000_120_000_000)
+END = in_common("stdout", {}, 1_700_000_000_120_000_000)
 
 
 def logs(data: bytes) -> list[str]:
@@ -73,7 +74,9 @@ def test_what_is_complete_now_is_cut_where_the_whole_would_be_cut(data: bytes, s
 
 
 def test_the_small_processes_load_nothing_but_the_standard_library_and_wherry_linux() -> None:
-    core = os.path.dirname(os.path.dirname(os.path.dirname(sys.modules["wherry_engine.monitor.encode"].__file__ or "")))
+    core = os.path.dirname(
+        os.path.dirname(os.path.dirname(sys.modules["wherry_engine.monitor.json_records"].__file__ or ""))
+    )
     code = (
         f"import sys; sys.path.insert(0, {core!r}); before = set(sys.modules);"
         "import wherry_engine.supervisor.main; print(*(set(sys.modules) - before))"

@@ -22,6 +22,7 @@ from wherry_engine.engine.check_view import Fault, View, fault
 from wherry_engine.engine.container_files import Folders
 from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.joins import has_own_network
+from wherry_engine.engine.log_files import FORMS
 from wherry_engine.engine.rootfs import unmount_all
 from wherry_engine.work import Pool
 
@@ -146,9 +147,11 @@ class Places:
                 text = f"container {container.name} has lost its folder, and with it its log"
                 act = partial(path.mkdir, mode=0o710)
                 yield self._leftover("folder", str(path), text, "make it again, empty", act, id)
-            elif container.state.alive and container.log_driver == "json-file" and not self.folders.log(id).exists():
-                text = f"running container {container.name} has lost its log file; what it says is lost too"
-                yield fault("log", str(self.folders.log(id)), text, RESTART, subject=id)
+            elif container.state.alive and container.log_driver in FORMS:
+                log = self.folders.log(id, container.log_driver)
+                if not log.exists():
+                    text = f"running container {container.name} has lost its log file; what it says is lost too"
+                    yield fault("log", str(log), text, RESTART, subject=id)
 
     def _blobs(self, view: View) -> Iterator[Fault]:
         images = self.folders.data_root / "images"

@@ -66,9 +66,9 @@ class Folders:
         """Where the memory of a container that shares it is mounted while it runs."""
         return self.exec_root / "shm" / id
 
-    def log(self, id: str) -> Path:
-        """The json-file log."""
-        return self.container(id) / f"{id}-json.log"
+    def log(self, id: str, form: str) -> Path:
+        """The newest file of its log, of the form `local` or any other."""
+        return self.container(id) / ("local-logs/container.log" if form == "local" else f"{id}-json.log")
 
     def files(self, container: Container) -> HostFiles:
         """The container's files; those of another if it is in that one's network."""

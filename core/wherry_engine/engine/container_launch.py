@@ -105,8 +105,8 @@ class Launcher:
             config = await parts.drivers.call("container.start.adapt", driver, lambda hook: hook.adapt(config=config))
         if container.host.resources.cgroup_parent:
             await self._pool.run("container.start.group", lambda: parts.groups.enter(container))
-        await self._pool.run("container.start.bundle", lambda: self._write_bundle(container.id, config))
         launch = await self._launch(operation, container, runtime)
+        await self._pool.run("container.start.bundle", lambda: self._write_bundle(launch, config))
         try:
             pid = await parts.processes.create(launch)
         except WherryError as error:
@@ -206,12 +206,14 @@ class Launcher:
     def _user(container: Container, rootfs: Path) -> User:
         return resolve_user(rootfs, container.config.user, container.host.group_add or ())
 
-    def _write_bundle(self, id: str, config: Mapping[str, Any]) -> None:
-        folder = self._parts.folders.bundle(id)
-        folder.mkdir(mode=0o711, exist_ok=True)
-        (folder / "config.json").write_bytes(orjson.dumps(config))
+    @staticmethod
+    def _write_bundle(launch: Launch, config: Mapping[str, Any]) -> None:
+        launch.bundle.mkdir(mode=0o711, exist_ok=True)
+        (launch.bundle / "config.json").write_bytes(orjson.dumps(config))
+        launch.log_path.parent.mkdir(mode=0o700, exist_ok=True)
 
     async def _launch(self, operation: str, container: Container, runtime: Runtime) -> Launch:
+        log = await self.log_target(container)
         return Launch(
             operation=operation,
             id=container.id,
@@ -220,8 +222,8 @@ class Launcher:
             tty=container.config.tty,
             stdin=container.config.open_stdin,
             stdin_once=container.config.stdin_once,
-            log=await self.log_target(container),
-            log_path=self._parts.folders.log(container.id),
+            log=log,
+            log_path=self._parts.folders.log(container.id, log.format),
             console_size=container.host.console_size,
         )
 

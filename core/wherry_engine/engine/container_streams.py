@@ -12,6 +12,7 @@ from wherry.model.containers import Container
 from wherry.model.logs import LogQuery, Record
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_files import Folders
+from wherry_engine.engine.log_files import FORMS
 from wherry_engine.engine.logs import read_logs
 from wherry_engine.engine.processes import Processes
 
@@ -100,9 +101,11 @@ class Streams:
     def logs(self, ref: str, query: LogQuery) -> AsyncIterator[Record]:
         """Records of the container's output. Raises `Invalid` if its log driver keeps none."""
         container = self._book.get(ref)
-        if container.log_driver != "json-file":
+        form = FORMS.get(container.log_driver)
+        if form is None:
             raise Invalid("configured logging driver does not support reading")
-        return read_logs(self._folders.log(container.id), query, lambda: self._ended(container))
+        path = self._folders.log(container.id, container.log_driver)
+        return read_logs(path, form, query, lambda: self._ended(container))
 
     def _ended(self, container: Container) -> bool:
         now = self._book.table.get(container.id)

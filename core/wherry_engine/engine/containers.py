@@ -133,8 +133,9 @@ class Containers:
         return self._launcher.netns(container) if container.state.alive else ""
 
     def log_path(self, container: Container) -> str:
-        """Where its log lies, "" if its driver keeps none."""
-        return str(self._folders.log(container.id)) if container.log_driver == "json-file" else ""
+        """Where its json-file log lies. As with Docker "" for any other, whose files are for no one else to read."""
+        form = container.log_driver
+        return str(self._folders.log(container.id, form)) if form == "json-file" else ""
 
     def files(self, container: Container) -> HostFiles:
         """The files that the engine wrote for it."""

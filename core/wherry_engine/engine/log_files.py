@@ -10,22 +10,42 @@ from __future__ import annotations
 import gzip
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
+from wherry.model.logs import Record
+from wherry_engine.engine import log_json, log_local
+
 CHUNK = 1 << 18
+BEFORE = 64  # bytes; a record of either form has its time among them
+
+
+class Form(Protocol):
+    """How records look in a file."""
+
+    def cut(self, data: bytes, /) -> tuple[list[bytes], int]:
+        """The whole records at the head of these bytes, and how many bytes they take."""
+
+    def last(self, fd: int, size: int, count: int, /) -> tuple[int, int]:
+        """Where the last `count` records begin in a file of this size, and how many there are up to `count`."""
+
+    def record(self, text: bytes, /) -> Record | None:
+        """One record; None for what is none."""
+
+
+FORMS: Mapping[str, Form] = {"json-file": log_json, "local": log_local}
 
 
 class LogFile(Protocol):
-    """One open file of a log, of either form."""
+    """One open file of a log, compressed or not."""
 
     identity: tuple[int, int]  # device and inode
 
     def read(self) -> list[bytes]:
-        """The next whole lines, each with its line feed; [] at the present end."""
+        """The next whole records; [] at the present end."""
 
     def skip_to_last(self, count: int) -> int:
-        """Go to where the last `count` lines begin; returns how many there are, up to `count`."""
+        """Go to where the last `count` records begin; returns how many there are, up to `count`."""
 
     def close(self) -> None:
         """Give up the descriptor, after a `read` in another thread has ended; may be repeated."""
@@ -34,52 +54,43 @@ class LogFile(Protocol):
 class PlainFile:
     """A file that may still grow, be cut short by a torn record's length, or be truncated to begin again."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, form: Form) -> None:
         """Open it. Raises OSError."""
         self._lock = threading.Lock()
+        self._form = form
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._offset = 0  # always the start of a line
+        self._offset = 0  # always the start of a record
+        self._before = b""  # what stands before it; other bytes there mean that the file has begun again
         self.identity = _identity(self._fd)
 
     def read(self) -> list[bytes]:
-        """The next whole lines. What follows them is a line that is being written, or one that stayed torn."""
+        """The next whole records. What follows them is one that is being written, or that stayed torn."""
         with self._lock:
             if self._fd < 0:
                 return []
-            # From the byte before, which is a line feed unless the file was truncated and has grown again.
-            start = max(0, self._offset - 1)
-            data = os.pread(self._fd, CHUNK, start)
-            if self._offset and data[:1] != b"\n":
-                self._offset = start = 0
+            data = os.pread(self._fd, len(self._before) + CHUNK, self._offset - len(self._before))
+            if not data.startswith(self._before):
+                self._go_to(0)
                 data = os.pread(self._fd, CHUNK, 0)
-            begin = self._offset - start
-            while b"\n" not in data[begin:]:
-                more = os.pread(self._fd, CHUNK, start + len(data))
+            begin = len(self._before)
+            while True:
+                records, size = self._form.cut(data[begin:])
+                if records:
+                    break
+                more = os.pread(self._fd, CHUNK, self._offset - begin + len(data))
                 if not more:
                     return []
                 data += more
-            data = data[begin : data.rindex(b"\n") + 1]
-            self._offset += len(data)
-        return data.splitlines(keepends=True)
+            self._offset += size
+            self._before = data[max(0, begin + size - BEFORE) : begin + size]
+        return records
 
     def skip_to_last(self, count: int) -> int:
-        """Search backwards for the line feed before the last `count` lines."""
+        """Search from the end."""
         with self._lock:
-            start, missing = os.fstat(self._fd).st_size, count + 1
-            while start > 0:
-                size = min(CHUNK, start)
-                start -= size
-                block = os.pread(self._fd, size, start)
-                feeds = block.count(b"\n")
-                if feeds >= missing:
-                    at = len(block)
-                    for _ in range(missing):
-                        at = block.rindex(b"\n", 0, at)
-                    self._offset = start + at + 1
-                    return count
-                missing -= feeds
-            self._offset = 0
-            return count + 1 - missing
+            offset, found = self._form.last(self._fd, os.fstat(self._fd).st_size, count)
+            self._go_to(offset)
+            return found
 
     def close(self) -> None:
         """Give up the descriptor."""
@@ -88,42 +99,52 @@ class PlainFile:
                 os.close(self._fd)
                 self._fd = -1
 
+    def _go_to(self, offset: int) -> None:
+        self._offset, size = offset, min(offset, BEFORE)
+        self._before = os.pread(self._fd, size, offset - size)
+
 
 class PackedFile:
     """A compressed file: complete and never changed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, form: Form) -> None:
         """Open it. Raises OSError."""
         self._lock = threading.Lock()
+        self._form = form
         self._raw: BinaryIO | None = open(path, "rb")  # noqa: SIM115  closed by close()
         self._file = gzip.GzipFile(fileobj=self._raw)
         self._skip, self._rest = 0, b""
         self.identity = _identity(self._raw.fileno())
 
     def read(self) -> list[bytes]:
-        """The next whole lines."""
+        """The next whole records."""
         with self._lock:
-            while self._raw is not None:
-                more = self._file.read(CHUNK)
-                if not more:
-                    break
-                whole, _, self._rest = (self._rest + more).rpartition(b"\n")
-                lines = (whole + b"\n").splitlines(keepends=True) if whole else []
-                skipped = min(self._skip, len(lines))
+            while self._raw is not None and (records := self._next()):
+                skipped = min(self._skip, len(records))
                 self._skip -= skipped
-                if lines[skipped:]:
-                    return lines[skipped:]
+                if records[skipped:]:
+                    return records[skipped:]
         return []
 
     def skip_to_last(self, count: int) -> int:
-        """Count all lines, and begin again."""
+        """Count all records, and begin again."""
         with self._lock:
             total = 0
-            while block := self._file.read(CHUNK):
-                total += block.count(b"\n")
+            while records := self._next():
+                total += len(records)
             self._file.seek(0)
+            self._rest = b""
             self._skip = max(0, total - count)
             return min(total, count)
+
+    def _next(self) -> list[bytes]:
+        while more := self._file.read(CHUNK):
+            data = self._rest + more
+            records, size = self._form.cut(data)
+            self._rest = data[size:]
+            if records:
+                return records
+        return []
 
     def close(self) -> None:
         """Give up the descriptor."""
@@ -133,23 +154,23 @@ class PackedFile:
                 self._raw = None
 
 
-def open_all(path: str) -> list[LogFile] | None:
+def open_all(path: str, form: Form) -> list[LogFile] | None:
     """All files there are, oldest first, each once and none left out; None in the middle of a rotation: try again."""
-    files = _open_numbers(path, _count(path))
+    files = _open_numbers(path, form, _count(path))
     if files is not None and _is_newest(path, files):
         return files
     close_all(files or ())
     return None
 
 
-def open_present(path: str) -> list[LogFile]:
+def open_present(path: str, form: Form) -> list[LogFile]:
     """The same where somebody has removed one from the middle for good."""
-    return [file for number in range(_count(path), -1, -1) if (file := _open(path, number))]
+    return [file for number in range(_count(path), -1, -1) if (file := _open(path, form, number))]
 
 
-def open_newest(path: str, count: int) -> list[LogFile] | None:
+def open_newest(path: str, form: Form, count: int) -> list[LogFile] | None:
     """The last `count` files, oldest first; None in the middle of a rotation, when the caller has to try again."""
-    return _open_numbers(path, count - 1)
+    return _open_numbers(path, form, count - 1)
 
 
 def close_all(files: Sequence[LogFile]) -> None:
@@ -159,7 +180,7 @@ def close_all(files: Sequence[LogFile]) -> None:
 
 
 def tail(files: Sequence[LogFile], count: int) -> None:
-    """Go to the last `count` lines of all files together."""
+    """Go to the last `count` records of all files together."""
     for file in reversed(files):
         count -= file.skip_to_last(count)
 
@@ -176,11 +197,11 @@ def number_of(path: str, identity: tuple[int, int]) -> int | None:
     return None
 
 
-def _open_numbers(path: str, highest: int) -> list[LogFile] | None:
+def _open_numbers(path: str, form: Form, highest: int) -> list[LogFile] | None:
     """The files from this number down to the newest; None unless all are there."""
     files: list[LogFile] = []
     for number in range(highest, -1, -1):
-        file = _open(path, number)
+        file = _open(path, form, number)
         if file is None:
             if number == 0 and not files:
                 return []
@@ -197,14 +218,14 @@ def _is_newest(path: str, files: Sequence[LogFile]) -> bool:
     return number_of(path, files[-1].identity) == 0 if files else not os.path.exists(path)
 
 
-def _open(path: str, number: int) -> LogFile | None:
+def _open(path: str, form: Form, number: int) -> LogFile | None:
     name = _name(path, number)
     try:
-        return PlainFile(name)
+        return PlainFile(name, form)
     except FileNotFoundError:
         pass
     try:
-        return PackedFile(f"{name}.gz") if number else None
+        return PackedFile(f"{name}.gz", form) if number else None
     except FileNotFoundError:
         return None
 

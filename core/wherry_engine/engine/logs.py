@@ -1,24 +1,27 @@
-"""Reading a container's json-file log: all of it, its tail, a span of time, and what is still being written."""
+"""Reading a container's log, of either form: all of it, its tail, a span of time, and what is still being written."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from calendar import timegm
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
-
-import orjson
 
 from wherry.linux import inotify
 from wherry.model.logs import LogQuery, Record
-from wherry_engine.engine.log_files import LogFile, close_all, number_of, open_all, open_newest, open_present, tail
+from wherry_engine.engine.log_files import (
+    Form,
+    LogFile,
+    close_all,
+    number_of,
+    open_all,
+    open_newest,
+    open_present,
+    tail,
+)
 
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
 IDLE = 0.5  # s between looks at a log about which nothing is heard
 AT_END = 0.01  # s between looks after the writer has closed the log: its container's end is known soon after
 CLOSED_FOR = 1.0
@@ -26,17 +29,20 @@ ATTEMPTS, PAUSE = 100, 0.001  # s; a rotation takes less
 UNWATCHED = 0.1  # s between looks where there are no more inotify instances
 
 
-async def read_logs(path: Path, query: LogQuery, ended: Callable[[], bool]) -> AsyncIterator[Record]:
+async def read_logs(path: Path, form: Form, query: LogQuery, ended: Callable[[], bool]) -> AsyncIterator[Record]:
     """The records that the query asks for, oldest first; with `follow` until `ended()` and all is read.
 
     Nothing is left out or given twice over rotations; what a slow reader has not read yet stays open. As in Docker,
     `tail` counts lines of both streams, before times and streams are looked at.
     """
-    log = _Log(str(path), follow=query.follow)
+    log = _Log(str(path), form, follow=query.follow)
     try:
         await log.open(query.tail)
         while (lines := await log.next(query, ended)) is not None:
-            for record in _records(lines):
+            for text in lines:
+                record = form.record(text)
+                if record is None:
+                    continue
                 if query.until_ns and record.time_ns > query.until_ns:
                     return
                 if record.time_ns >= query.since_ns and (query.stdout if record.stream == "stdout" else query.stderr):
@@ -48,8 +54,8 @@ async def read_logs(path: Path, query: LogQuery, ended: Callable[[], bool]) -> A
 class _Log:
     """The open files of one reading, the one being read first. All but `LogFile.read` runs in the event loop."""
 
-    def __init__(self, path: str, *, follow: bool) -> None:
-        self._path, self._follow = path, follow
+    def __init__(self, path: str, form: Form, *, follow: bool) -> None:
+        self._path, self._form, self._follow = path, form, follow
         self._files: deque[LogFile] = deque()
         self._watch: inotify.Inotify | None = None
         self._heard = asyncio.Event()
@@ -63,13 +69,13 @@ class _Log:
             self._start_watch()
         for _ in range(ATTEMPTS):
             self._begun()
-            files = open_all(self._path)
+            files = open_all(self._path, self._form)
             if files is not None and not self._begun():
                 break
             close_all(files or ())
             await asyncio.sleep(PAUSE)
         else:
-            files = open_present(self._path)
+            files = open_present(self._path, self._form)
         self._adopt(files)
         if self._watch is not None:
             asyncio.get_running_loop().add_reader(self._watch.fd, self._on_event)
@@ -147,7 +153,7 @@ class _Log:
             self._missed = self._count_from_last() if begun is None else self._missed + begun
             if not self._missed:
                 return False
-            files = open_newest(self._path, self._missed)
+            files = open_newest(self._path, self._form, self._missed)
             if not files:
                 return False  # in the middle of a rotation: there will be an event
             begun = self._begun()
@@ -171,29 +177,3 @@ class _Log:
                 self._last = file.identity
             else:
                 file.close()
-
-
-def _records(lines: Iterable[bytes]) -> Iterator[Record]:
-    load = orjson.loads
-    for line in lines:
-        try:
-            entry = load(line)
-            yield Record(parse_time(entry["time"]), entry["stream"], entry["log"].encode())
-        except (ValueError, KeyError, TypeError):  # torn when its writer was killed: no record
-            continue
-
-
-def parse_time(text: str) -> int:
-    """RFC 3339 with up to nine decimals, in UTC, as ns since the epoch. Raises ValueError."""
-    if len(text) == 30 and text[19] == "." and text[29] == "Z":  # as the monitor writes it: a third of the time
-        return _second(text[:19]) * 1_000_000_000 + int(text[20:29])
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no time")
-    second, fraction = match.groups()
-    return _second(second) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
-
-
-@lru_cache(maxsize=64)  # lines of one second come together
-def _second(text: str) -> int:
-    return timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))

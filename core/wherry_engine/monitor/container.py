@@ -110,4 +110,4 @@ class Container:
     @property
     def logged(self) -> bool:
         """Whether its output goes to a log of ours."""
-        return bool(self.meta["log"]["format"] == "json-file")
+        return bool(self.meta["log"]["format"] != "none")

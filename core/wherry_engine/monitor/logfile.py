@@ -7,14 +7,33 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from wherry.linux.steps import step
-from wherry_engine.monitor.encode import ending
+from wherry_engine.monitor import json_records, local_records
 from wherry_engine.monitor.report import report
 
 _BLOCK = 1 << 20
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+class Records(Protocol):
+    """A format of records, which knows nothing of files."""
+
+    def in_common(self, stream: str, attributes: Mapping[str, str], now_ns: int) -> bytes:
+        """What all records of one stream and moment have in common."""
+
+    def encode(self, data: bytes, common: bytes, /) -> bytes:
+        """Whole records of this output, with that in common."""
+
+    def fit(self, records: bytes, room: int) -> tuple[int, int]:
+        """How many bytes and how many of these records go where there is room for so many bytes: one may reach beyond."""
+
+    def whole(self, fd: int, size: int) -> int:
+        """The size without what is torn at the end."""
+
+
+FORMATS: Mapping[str, Records] = {"json-file": json_records, "local": local_records}
 
 
 class LogFile:
@@ -23,6 +42,7 @@ class LogFile:
     def __init__(self, path: str, options: Mapping[str, Any]) -> None:
         """Options are those of a LocalLog. Raises OSError."""
         self.path = path
+        self._records = FORMATS[options["format"]]
         self.max_size = int(options["max_size"])
         self.max_files = int(options["max_files"])
         self.compress = bool(options["compress"])
@@ -38,9 +58,13 @@ class LogFile:
         """Bytes in the newest file, which others may have truncated."""
         return os.fstat(self.fd).st_size
 
-    def ending(self, stream: str, now_ns: int) -> bytes:
-        """What every record of this log ends with."""
-        return ending(stream, self.attributes, now_ns)
+    def in_common(self, stream: str, now_ns: int) -> bytes:
+        """What every record of one stream and moment has in common."""
+        return self._records.in_common(stream, self.attributes, now_ns)
+
+    def encode(self, data: bytes, common: bytes) -> bytes:
+        """Whole records of this output, with that in common."""
+        return self._records.encode(data, common)
 
     def append(self, data: bytes) -> None:
         """Write whole records, or nothing: what a full disk cut short is taken back. Raises OSError."""
@@ -60,18 +84,13 @@ class LogFile:
                 os.ftruncate(self.fd, size)
 
     def mend(self) -> None:
-        """Take back a record that a lost host has torn, so that the next one begins on a line of its own."""
-        size = self.size
-        if size and os.pread(self.fd, 1, size - 1) != b"\n":
-            start = max(0, size - _BLOCK)
-            self.shorten(start + os.pread(self.fd, size - start, start).rfind(b"\n") + 1)
+        """Take back a record that a lost host has torn, so that a reader finds the next one."""
+        self.shorten(self._records.whole(self.fd, self.size))
 
-    def fit(self, records: bytes) -> int:
-        """How many bytes of these records belong into this file: the one that reaches the limit is the last."""
-        if self.max_size < 0:
-            return len(records)
+    def fit(self, records: bytes) -> tuple[int, int] | None:
+        """How many bytes and records of these belong into this file, whose limit the last of them reaches; None for all."""
         room = self.max_size - self.size
-        return len(records) if room > len(records) else records.find(b"\n", max(0, room - 1)) + 1
+        return None if self.max_size < 0 or room > len(records) else self._records.fit(records, room)
 
     @property
     def full(self) -> bool:

@@ -23,7 +23,7 @@ from wherry.linux.loop import EDGE, HUNG_UP, IN, Loop
 from wherry.linux.process import SPLICE_F_NONBLOCK, tee
 from wherry_engine.monitor.attach import Attachments
 from wherry_engine.monitor.container import Container, Stream
-from wherry_engine.monitor.encode import complete, encode, length_of
+from wherry_engine.monitor.cuts import complete, length_of
 from wherry_engine.monitor.logfile import LogFile
 from wherry_engine.monitor.progress import WRITING, WRITTEN, Progress
 from wherry_engine.monitor.report import report
@@ -159,7 +159,7 @@ class Streams:
         """The last that was written is missing: say so, if there is room by now."""
         if container.lost:
             with suppress(OSError):  # has been reported
-                log.append(_gap(container, log.ending("stderr", time.time_ns())))
+                log.append(_gap(container, log, log.in_common("stderr", time.time_ns())))
 
     def rearm(self, container: Container) -> None:
         """Look again at what has been ignored while someone was slow."""
@@ -229,14 +229,14 @@ class Streams:
             self._consume(stream.fd, len(data))
             self._empty_bin()
             return len(data)
-        end = log.ending(stream.log_name, time.time_ns())
+        common = log.in_common(stream.log_name, time.time_ns())
         while taken < len(data):
             late = log.compressing is not None
             if log.full and late and not final:
                 container.waiting = True
                 break
             rotated = not log.full or (not late and self._rotate(container, log))
-            taken += self._append(stream, log, data[taken:] if taken else data, end, whole=not rotated)
+            taken += self._append(stream, log, data[taken:] if taken else data, common, whole=not rotated)
         return taken
 
     def _rotate(self, container: Container, log: LogFile) -> bool:
@@ -248,17 +248,16 @@ class Streams:
             return False
         return True
 
-    def _append(self, stream: Stream, log: LogFile, data: bytes, end: bytes, *, whole: bool) -> int:
+    def _append(self, stream: Stream, log: LogFile, data: bytes, common: bytes, *, whole: bool) -> int:
         """Write what fits into the newest log file (or the whole), and take it from the pipe; its bytes."""
-        records = encode(data, end)
-        fitting = len(records) if whole else log.fit(records)
-        count = len(data)
-        if fitting < len(records):
-            records = records[:fitting]
-            count = length_of(data, records.count(b"\n"))
+        records, count = log.encode(data, common), len(data)
+        fitting = None if whole else log.fit(records)
+        if fitting is not None:
+            size, number = fitting
+            records, count = records[:size], length_of(data, number)
         container = stream.container
         if container.lost:
-            records = _gap(container, end) + records
+            records = _gap(container, log, common) + records
         self.progress.begin(stream.slot, log.size, count)
         try:
             log.append(records)
@@ -290,9 +289,10 @@ class Streams:
         self.home.post(lambda: self.ended(stream.container))
 
 
-def _gap(container: Container, end: bytes) -> bytes:
+def _gap(container: Container, log: LogFile, common: bytes) -> bytes:
     """The record that stands in the log for what is missing there."""
-    return encode(f"wherry: {container.lost} bytes of output are missing here, the disk was full\n".encode(), end)
+    text = f"wherry: {container.lost} bytes of output are missing here, the disk was full\n"
+    return log.encode(text.encode(), common)
 
 
 def _available(pipe: int) -> int:

@@ -1,4 +1,4 @@
-"""The log drivers `json-file` and `none`, through their entry points."""
+"""The log drivers `json-file`, `local` and `none`, through their entry points."""
 
 from __future__ import annotations
 
@@ -109,3 +109,29 @@ def test_none_writes_nothing_and_stops_quietly(tmp_path: Path, json_file: Driver
     for driver in (none, json_file):
         driver.hook.stop(container_id="never-seen")
         assert not driver.has("send")
+
+
+def test_local_rotates_and_compresses_without_being_told(tmp_path: Path) -> None:
+    local = load("local", tmp_path)
+    assert start(local) == LocalLog(format="local", max_size=20 << 20, max_files=5, compress=True)
+    told = start(local, max_size="10m", max_file="1", compress="false", mode="non-blocking", max_buffer_size="4m")
+    assert told == LocalLog(
+        format="local", max_size=10_000_000, max_files=1, compress=False, non_blocking=True, buffer=4 << 20
+    )
+    assert not local.has("send")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"max_file": "1"}, "compression cannot be enabled when max file count is 1; give compress=false"),
+        ({"max_file": "0"}, "max-file cannot be less than 1"),
+        ({"max_size": "-1"}, "option max-size: '-1' is not accepted"),
+        ({"compress": "perhaps"}, "option compress: 'perhaps' is not accepted"),
+        ({"max_buffer_size": "1m"}, "max-buffer-size option is only supported with 'mode=non-blocking'"),
+        ({"tag": "x"}, "unknown option 'tag'; known are compress, max-buffer-size, max-file, max-size, mode"),
+    ],
+)
+def test_local_refuses_wrong_options(tmp_path: Path, given: dict[str, str], text: str) -> None:
+    with pytest.raises(Invalid, match=text):
+        start(load("local", tmp_path), **given)

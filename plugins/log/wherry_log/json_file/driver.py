@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from wherry.spec.log import Invalid, LocalLog, LogDriver, LogInfo, hookimpl
+from wherry_log._options import BUFFER, NON_BLOCKING, buffer_faults
 from wherry_log.json_file.attributes import attributes
-from wherry_log.json_file.options import NON_BLOCKING, Options
-
-BUFFER = 1 << 20
+from wherry_log.json_file.options import Options
 
 
 class Driver(LogDriver):
@@ -41,6 +40,4 @@ def _faults(options: Options) -> list[str]:
     faults = []
     if options.compress and (options.max_file < 2 or options.max_size is None):
         faults.append("compress cannot be true when max-file is less than 2 or max-size is not set")
-    if options.max_buffer_size is not None and options.mode != NON_BLOCKING:
-        faults.append("max-buffer-size option is only supported with 'mode=non-blocking'")
-    return faults
+    return faults + buffer_faults(options.mode, options.max_buffer_size)

@@ -7,28 +7,8 @@ import re
 import attrs
 
 from wherry.spec.log import option
-from wherry.toolkit.units import boolean, decimal_size, size
-
-BLOCKING, NON_BLOCKING = "blocking", "non-blocking"
-
-
-def positive_size(text: str) -> int:
-    """A decimal size over zero. Raises ValueError."""
-    value = decimal_size(text)
-    if value <= 0:
-        raise ValueError("max-size must be a positive number")
-    return value
-
-
-def file_count(text: str) -> int:
-    """How many files are kept. Raises ValueError."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise ValueError("max-file is a whole number") from None
-    if value < 1:
-        raise ValueError("max-file cannot be less than 1")
-    return value
+from wherry.toolkit.units import boolean, size
+from wherry_log._options import BLOCKING, BUFFER_HELP, MODE_HELP, MODES, file_count, positive_size
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -61,9 +41,5 @@ class Options:
     env: tuple[str, ...] = option("env", names, default=(), help="environment variables to add to each line, as A,B")
     env_regex: str = option("env-regex", pattern, default="", help="add the variables whose names match")
     tag: str = option("tag", str, default="", help="template of a tag to add to each line, as {{.Name}}")
-    mode: str = option(
-        "mode", str, default=BLOCKING, choices=(BLOCKING, NON_BLOCKING), help="what happens when the log cannot keep up"
-    )
-    max_buffer_size: int | None = option(
-        "max-buffer-size", size, default=None, help="bytes held back in mode non-blocking, 1m if unset"
-    )
+    mode: str = option("mode", str, default=BLOCKING, choices=MODES, help=MODE_HELP)
+    max_buffer_size: int | None = option("max-buffer-size", size, default=None, help=BUFFER_HELP)
