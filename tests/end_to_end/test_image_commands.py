@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+from scripts import images
+from scripts.engine import Places
 from tests.end_to_end.conftest import Client
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -16,11 +19,10 @@ pytestmark = [pytest.mark.root, pytest.mark.peer]
 @pytest.fixture
 def docker(shared: Client) -> Iterator[Client]:
     """busybox alone is left for the next test, under its own name."""
-    id = image_id(shared)
     yield shared
     if containers := shared.text("ps", "-aq").split():
         shared.run("rm", "-fv", *containers)
-    shared.run("tag", id, "busybox")
+    shared.run("load", "-qi", str(images.busybox()))
     names = shared.text("images", "--format", "{{.Repository}}:{{.Tag}}").split()
     if others := [name for name in names if name != "busybox:latest" and "<none>" not in name]:
         shared.run("rmi", "-f", *others)
@@ -87,8 +89,95 @@ def test_an_image_in_use_goes_by_force_alone_and_not_while_it_runs(docker: Clien
     assert f"(cannot be forced) - image is being used by running container {container[:12]}" in told
     docker.run("stop", container)
     assert "(must be forced) - image is being used by stopped container" in docker.fails("rmi", id[7:19])
-    assert docker.text("rmi", "-f", id[7:19]).splitlines()[0] == "Untagged: busybox:latest"
+    assert docker.text("rmi", "-f", id[7:19]) == f"Untagged: busybox:latest\nDeleted: {id}\n"
+    assert docker.text("images", "-a") == "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n"
     docker.run("start", container)  # what it stands on is there while it is
+
+
+def test_a_container_outlives_its_image_and_what_it_stands_on_goes_with_it(
+    docker: Client, engines: Callable[[str], Places]
+) -> None:
+    id, layers = image_id(docker), engines("overlay2").data / "images/layers"
+    for name in ("one", "two"):
+        docker.run("run", "--name", name, "busybox", "touch", "/made")
+    docker.run("rmi", "-f", id)
+    assert docker.inspect("one")["Image"] == id
+    assert docker.text("ps", "-a", "--format", "{{.Image}}") == f"{id[7:19]}\n" * 2
+    docker.run("start", "-a", "one")
+    assert docker.text("diff", "one") == "A /made\n"
+    assert docker.run("cp", "one:/bin/busybox", "-").stdout
+    assert f"No such image: {id}" in docker.fails("commit", "one")
+    assert "No such image: busybox:latest" in docker.fails("rmi", "busybox")
+    assert docker.inspect("-s", "one")["SizeRootFs"] > 1_000_000
+    assert [path.name for path in layers.iterdir()] != []
+    docker.run("rm", "one")
+    assert [path.name for path in layers.iterdir()] != []
+    docker.run("rm", "two")
+    assert [path.name for path in layers.iterdir()] == []
+
+
+def test_an_image_that_comes_back_keeps_its_layers_when_an_older_container_goes(docker: Client) -> None:
+    id = image_id(docker)
+    docker.run("run", "--name", "old", "busybox", "true")
+    docker.run("rmi", "-f", "busybox")
+    docker.run("load", "-qi", str(images.busybox()))
+    assert docker.text("ps", "-a", "--format", "{{.Image}}") == "busybox\n"
+    docker.run("rm", "old")
+    assert image_id(docker) == id
+    docker.run("run", "--rm", "busybox", "true")
+
+
+def test_a_container_of_rm_takes_along_what_is_left_of_its_image(
+    docker: Client, engines: Callable[[str], Places]
+) -> None:
+    docker.run("create", "--name", "box", "--rm", "busybox", "sleep", "0.2")
+    docker.run("rmi", "-f", "busybox")
+    docker.run("start", "-a", "box")
+    for _ in range(100):
+        if not list((engines("overlay2").data / "images/layers").iterdir()):
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the layers are still there")
+
+
+def test_names_by_id_go_all_together_or_not_at_all(docker: Client) -> None:
+    id = image_id(docker)
+    docker.run("tag", "busybox", "busybox:two")
+    assert "(must be forced) - image is referenced in multiple repositories" in docker.fails("rmi", id)
+    box = docker.text("run", "-d", "--name", "box", "--stop-signal", "KILL", "busybox", "sleep", "1000").strip()
+    for force in ((), ("-f",)):
+        told = docker.fails("rmi", *force, id)
+        assert f"(cannot be forced) - image is being used by running container {box[:12]}" in told
+    assert docker.text("rmi", "-f", "busybox:two") == "Untagged: busybox:two\n"
+    assert docker.text("rmi", "-f", "busybox") == "Untagged: busybox:latest\n"  # the last one, of one that runs
+    assert docker.text("images", "--format", "{{.Repository}} {{.ID}}") == f"<none> {id[7:19]}\n"
+    docker.run("rm", "-f", "box")
+    docker.run("rmi", id)
+
+
+def test_a_parent_without_name_stays_when_its_child_is_removed_without_prune(docker: Client) -> None:
+    id = image_id(docker)
+    docker.run("create", "--name", "box", "busybox")
+    docker.run("commit", "box", "child")
+    docker.run("rm", "box")
+    for force in ((), ("-f",)):
+        told = docker.fails("rmi", *force, id)
+        assert f"unable to delete {id[7:19]} (cannot be forced) - image has dependent child images" in told
+    docker.run("rmi", "busybox")
+    assert docker.text("images", "-aqf", "dangling=true") == ""
+    assert id not in docker.text("image", "rm", "--no-prune", "child")
+    assert docker.text("images", "-qf", "dangling=true") == f"{id[7:19]}\n"
+
+
+def test_a_list_by_name_shows_the_names_that_match_and_no_others(docker: Client) -> None:
+    for name in ("a/b", "a/b:2", "busybox:two"):
+        docker.run("tag", "busybox", name)
+    for wanted, shown in (
+        ("a/b", "a/b:2 a/b:latest"), ("a/b:2", "a/b:2"), ("*", "busybox:latest busybox:two"), ("busy*:t*", "busybox:two"),
+        ("b", ""),
+    ):  # fmt: skip
+        assert docker.text("images", "--format", "{{.Repository}}:{{.Tag}}", wanted).split() == shown.split()
 
 
 def test_a_parent_that_a_container_uses_keeps_its_name(docker: Client) -> None:

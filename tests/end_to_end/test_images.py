@@ -164,11 +164,12 @@ def test_a_name_in_use_is_taken_away_by_force_alone(client: Client) -> None:
         f'conflict: unable to remove repository reference "busybox" (must force) - container {container[:12]} is using '
         f"its referenced image {image[7:19]}"
     ) in client.fails("rmi", "busybox")
-    assert client.text("rmi", "-f", "busybox") == "Untagged: busybox:latest\n"
     assert (
         f"conflict: unable to delete {image[7:19]} (must be forced) - image is being used by stopped container "
         f"{container[:12]}"
     ) in client.fails("rmi", image)
+    assert client.text("rmi", "-f", "busybox") == f"Untagged: busybox:latest\nDeleted: {image}\n"
+    assert client.text("images", "-aq") == ""
 
 
 def test_images_are_filtered_by_age_name_and_label(client: Client) -> None:

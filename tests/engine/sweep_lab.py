@@ -151,6 +151,17 @@ async def run(engine: Engine, name: str, **host: Any) -> None:
     await engine.containers.start(name)
 
 
+async def used(engine: Engine) -> None:
+    await load(engine, "fresh", "more")
+    fresh = spec("one")
+    await engine.containers.create(attrs.evolve(fresh, config=attrs.evolve(fresh.config, image="fresh")))
+
+
+async def without_image(engine: Engine) -> None:
+    await used(engine)
+    await engine.images.remove("fresh", force=True)
+
+
 async def removed(engine: Engine) -> None:
     await engine.containers.start("auto")
     gone = engine.containers.wait("auto", "removed")
@@ -245,6 +256,8 @@ SCENARIOS: dict[str, Scenario] = {
     "container-unpause": Scenario(lambda e: e.containers.unpause("one"), paused),
     "container-commit-running": Scenario(commit, changed_running),
     "container-commit": Scenario(commit, changed),
+    "image-remove-used": Scenario(lambda e: e.images.remove("fresh", force=True), used),
+    "image-release": Scenario(lambda e: e.containers.remove("one"), without_image),
     "image-remove": Scenario(lambda e: e.images.remove("fresh"), lambda e: load(e, "fresh", "more")),
     "container-create": Scenario(lambda e: e.containers.create(spec("one"))),
     "container-create-named": Scenario(lambda e: e.containers.create(spec("one", runtime="named"))),
@@ -334,7 +347,8 @@ class Lab:
         engine, data = self.engine, self.root / "data"
         containers = {c.id for c in engine.containers.list()}
         running = {c.id for c in engine.containers.list() if c.running}
-        wanted = {chain[7:] for i in engine.images.list() for chain in i.image.chain_ids} | containers
+        known = (*(i.image for i in engine.images.list()), *engine.images._book.remains)
+        wanted = {chain[7:] for image in known for chain in image.chain_ids} | containers
         hook = (await engine.drivers.get(NetworkDriver, "bridge")).hook
         pairs: list[tuple[str, set[str], set[str]]] = [
             ("snapshots", {s.key for s in engine._storage.hook.list_snapshots()}, wanted),
@@ -346,6 +360,8 @@ class Lab:
             ("volumes", _names(data / "volume" / "local") - {".new"}, {v.name for v in engine.volumes.list()}),
             ("blobs", _names(data / "images" / "blobs" / "sha256"), {i.id[7:] for i in engine.images.list()}),
             ("layer records", _names(data / "images" / "layers"), wanted - containers),
+            ("remains of images", {i.id for i in engine.images._book.remains},
+             {i.id for i in engine.images._book.remains if any(c.image_id == i.id for c in engine.containers.list())}),
             ("received archives", _names(data / "images" / "tmp"), set()),
             ("sandboxes", _names(self.root / "run" / "netns"), running),
             ("resolver's sandboxes", _names(self.root / "run" / "resolver") - {"control.sock"},

@@ -222,10 +222,10 @@ def compose(given: Ground) -> Composed:
 
 
 def _parent(images: Images, container: Container) -> str | None:
-    image = images.table.get(container.image_id)
+    image = images.base(container.image_id)
     return snapshot_name(image.chain_ids[-1]) if image and image.chain_ids else None
 
 
 def _image_size(images: Images, container: Container) -> int:
-    image = images.table.get(container.image_id)
+    image = images.base(container.image_id)
     return image.size if image else 0

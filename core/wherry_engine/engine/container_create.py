@@ -226,6 +226,11 @@ class Creator:
             await self._journal.forward("container.remove", container.id, volumes=volumes)
         finally:
             self._book.removing.discard(container.id)
+        await self.release(container)
+
+    async def release(self, container: Container) -> None:
+        """The container has gone, and with it what it stood on, if nobody else needs that."""
+        await self._images.release(container.image_id)
 
     async def _finish_remove(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         container = self._book.table.get(id)

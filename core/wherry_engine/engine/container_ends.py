@@ -66,6 +66,8 @@ class Ends:
                 return
             ran = max(0.0, (exit.at_ns - container.state.started_ns) / 1e9)
             self._tell(container, exit, int(ran))
+            if remove:
+                await self._creator.release(container)
             if restart:
                 self._restarts.schedule(exit.id, ran, self._runner.start_again)
 

@@ -143,6 +143,7 @@ class Engine:
         await self.networks.start(self._settings.default_bridge, await self._parts.records.endpoint_states())
         await self.broadcasts.sandboxes(self._parts.endpoints.sandboxes_of(self.containers.list()))
         await self._parts.ends.adopt()
+        await self.images.release()
         self.execs.adopt()
         await self._parts.prober.adopt()
         await self._parts.care.start()

@@ -274,7 +274,10 @@ def select_images(
     now_ns: int,
     find: Callable[[str], ImageRecord],
 ) -> list[ImageRecord]:
-    """The images that a list shows; nameless parents of other images only with `everything`."""
+    """The images that a list shows; nameless parents of other images only with `everything`, and not as dangling ones.
+
+    With references an image shows those of its names that match.
+    """
     images = list(images)
     dangling, references = filters.boolean("dangling"), filters.get("reference")
     until = _until(filters, now_ns)
@@ -283,19 +286,28 @@ def select_images(
     found = []
     for record in images:
         nameless = not record.tags and not record.digests
-        if nameless and record.id in parents and not everything:
+        if nameless and record.id in parents and (dangling or not everything):
             continue
         if (dangling is not None and nameless != dangling) or not filters.labels(record.image.config.labels):
             continue
         made = created(record.image.created)
         if any(made >= bound for bound in before) or any(made <= bound for bound in since) or (until and made > until):
             continue
-        if references and not any(
-            matches_reference(wanted, name) for wanted in references for name in (*record.tags, *record.digests)
-        ):
-            continue
+        if references:
+            record = _matching(record, references)
+            if not (record.tags or record.digests):
+                continue
         found.append(record)
     return found
+
+
+def _matching(record: ImageRecord, references: Iterable[str]) -> ImageRecord:
+    """The image with those of its names that match any of the references."""
+    tags, digests = (
+        tuple(name for name in names if any(matches_reference(wanted, name) for wanted in references))
+        for names in (record.tags, record.digests)
+    )
+    return attrs.evolve(record, tags=tags, digests=digests)
 
 
 def image_prune_candidates(images: Iterable[ImageRecord], filters: Filters, *, now_ns: int) -> list[ImageRecord]:

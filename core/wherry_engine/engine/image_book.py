@@ -34,6 +34,8 @@ class ImageBook:
     ) -> None:
         self.database, self._events, self._actors, self.users = database, events, actors, users
         self.images: Table[Image] = Table(database, "image", Image, lambda image: image.id)
+        # What containers still stand on, of images that were removed; nobody finds it by name or id.
+        self.remains: Table[Image] = Table(database, "image-remains", Image, lambda image: image.id)
         self.tags: Table[Tag] = Table(database, "tag", Tag, lambda tag: tag.name)
         self.removing: set[str] = set()
         self.naming = asyncio.Lock()  # between a look at the names and the commit that follows from it, and no longer
@@ -101,9 +103,15 @@ class ImageBook:
         """Whether another image was made of this one and says so."""
         return any(image.parent == image_id for image in self.images)
 
-    def used_layers(self, without: str = "") -> set[str]:
-        """The chain ids that images need, but for the image of this id."""
-        return {chain for image in self.images if image.id != without for chain in image.chain_ids}
+    def used_layers(self, without: str = "", released: str = "") -> set[str]:
+        """The chain ids that images need, but for the image `without`, and the remains of images, but for those `released`."""
+        images = [image for image in self.images if image.id != without]
+        images += [image for image in self.remains if image.id != released]
+        return {chain for image in images for chain in image.chain_ids}
+
+    def base(self, image_id: str) -> Image | None:
+        """What a container of this image stands on, also if the image was removed."""
+        return self.images.get(image_id) or self.remains.get(image_id)
 
     def point(self, name: str, image: Image) -> Sequence[Change]:
         """The rows that let a name point to an image from now on."""

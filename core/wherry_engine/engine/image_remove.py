@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wherry.errors import Conflict, NotFound
+from wherry.errors import Conflict, NotFound, WherryError
 from wherry.linux.files import remove_file
 from wherry.model.images import ImageRecord, Pruned, Removal
 from wherry.model.names import short_id
@@ -18,6 +19,8 @@ from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool, to_the_end
 
+log = logging.getLogger(__name__)
+
 
 class Remover:
     """Removes images."""
@@ -27,6 +30,7 @@ class Remover:
         self._pool = Pool("image removal", 2)
         self._pruning = False
         journal.register("image.remove", self._finish)
+        journal.register("image.release", self._finish_release)
 
     async def remove(self, ref: str, *, force: bool, parents: bool) -> Removal:
         """Take a name from its image; the last one, or an id, removes the image and the layers that only it needs.
@@ -39,27 +43,36 @@ class Remover:
 
     async def _remove(self, record: ImageRecord, ref: str, force: bool) -> tuple[Removal, bool]:
         """What was removed, and whether that is the image."""
-        by_name = self._book.is_name(ref)
-        if by_name and len(record.tags) > 1:
-            return await self._untag(record, (familiar(ref),)), False
-        if not by_name and len(record.tags) > 1 and not force:
-            raise Conflict(
-                f"conflict: unable to delete {short_id(record.id)} (must be forced) - image is referenced in multiple "
-                "repositories"
-            )
-        if self._book.children(record.id):
-            if by_name and not force and (conflict := self._in_use(record, ref, force)):
-                raise conflict
-            if by_name:
+        if self._book.is_name(ref):
+            if len(record.tags) > 1:
+                return await self._untag(record, (familiar(ref),)), False
+            users = self._book.users(record.id)
+            if users and not force:
+                raise Conflict(
+                    f'conflict: unable to remove repository reference "{ref}" (must force) - container '
+                    f"{short_id(users[0][0])} is using its referenced image {short_id(record.id)}"
+                )
+            if self._firm_conflict(record.id):  # it loses its last name and stays
                 return await self._untag(record, record.tags), False
-            raise Conflict(
-                f"conflict: unable to delete {short_id(record.id)} (cannot be forced) - image has dependent child images"
-            )
-        if conflict := self._in_use(record, ref if by_name else "", force):
-            if force and record.tags and (by_name or not any(runs for _, runs in self._book.users(record.id))):
-                return await self._untag(record, record.tags), False  # it goes when its containers have gone
-            raise conflict
+        elif conflict := self._firm_conflict(record.id) or ("" if force else self._conflict(record)):
+            raise Conflict(f"conflict: unable to delete {short_id(record.id)} {conflict}")
         return await self._delete(record), True
+
+    def _firm_conflict(self, image_id: str) -> str:
+        """Why the image cannot be removed at all, if so."""
+        if self._book.children(image_id):
+            return "(cannot be forced) - image has dependent child images"
+        running = [id for id, runs in self._book.users(image_id) if runs]
+        return (
+            f"(cannot be forced) - image is being used by running container {short_id(running[0])}" if running else ""
+        )
+
+    def _conflict(self, record: ImageRecord) -> str:
+        """Why the image cannot be removed by its id without force, if so."""
+        if len(record.tags) > 1:
+            return "(must be forced) - image is referenced in multiple repositories"
+        users = self._book.users(record.id)
+        return f"(must be forced) - image is being used by stopped container {short_id(users[0][0])}" if users else ""
 
     async def _with_parents(self, removal: Removal, parent: str) -> Removal:
         while parent:
@@ -82,6 +95,7 @@ class Remover:
             await to_the_end(self._without_names(record))
         finally:
             self._book.removing.discard(record.id)
+        await self.release(record.id)  # its containers may have gone meanwhile
         for name in record.tags:
             self._book.emit("untag", record.id, name)
         self._book.emit("delete", record.id)
@@ -95,27 +109,6 @@ class Remover:
             intent = await self._journal.promise("image.remove", record.id, *names)
         await self._journal.keep(intent)
 
-    def _in_use(self, record: ImageRecord, name: str, force: bool) -> Conflict | None:
-        users = self._book.users(record.id)
-        running = [id for id, runs in users if runs]
-        if name and users and not force:
-            return Conflict(
-                f'conflict: unable to remove repository reference "{name}" (must force) - container '
-                f"{short_id(users[0][0])} is using its referenced image {short_id(record.id)}"
-            )
-        if running:
-            return Conflict(
-                f"conflict: unable to delete {short_id(record.id)} (cannot be forced) - image is being used by running "
-                f"container {short_id(running[0])}"
-            )
-        if users:
-            note = "cannot be forced" if force else "must be forced"
-            return Conflict(
-                f"conflict: unable to delete {short_id(record.id)} ({note}) - image is being used by stopped container "
-                f"{short_id(users[0][0])}"
-            )
-        return None
-
     async def _untag(self, record: ImageRecord, names: Sequence[str]) -> Removal:
         async with self._book.naming:
             await self._book.database.commit(*(self._book.tags.drop(name) for name in names))
@@ -124,14 +117,36 @@ class Remover:
         return Removal(tuple(names))
 
     async def _finish(self, image_id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
-        """Layers go before the record that names them: whoever finishes this later must still know them."""
+        """Layers go before the record that names them: whoever finishes this later must still know them.
+
+        Those that containers stand on stay, and so does a record of them.
+        """
         image = self._book.images.get(image_id)
         if image is None:
             return ()
-        await self._layers.collect(image.chain_ids, lambda: self._book.used_layers(without=image_id))
+        users = self._book.users(image_id)
+        if not users:
+            await self._layers.collect(image.chain_ids, lambda: self._book.used_layers(without=image_id))
         blob = self._importer.blob(image_id)
         await self._pool.run("image.remove.blob", lambda: remove_file(blob))
-        return (self._book.images.drop(image_id), *(self._book.tags.drop(name) for name in self._book.names(image_id)))
+        forgotten = [self._book.images.drop(image_id), *map(self._book.tags.drop, self._book.names(image_id))]
+        return [*forgotten, self._book.remains.put(image)] if users else forgotten
+
+    async def release(self, image_id: str) -> None:
+        """A container of the image has gone: if it was removed and no other needs its layers, they go too."""
+        if self._book.remains.get(image_id) is None or self._book.users(image_id):
+            return
+        try:
+            await self._journal.forward("image.release", image_id)
+        except (WherryError, OSError) as error:  # what the caller removed is gone, and the intent is recorded
+            log.warning("the layers of image %s stay until the engine's next start: %s", short_id(image_id), error)
+
+    async def _finish_release(self, image_id: str, _data: Mapping[str, Any]) -> Sequence[Change]:
+        remains = self._book.remains.get(image_id)
+        if remains is None or self._book.users(image_id):
+            return ()
+        await self._layers.collect(remains.chain_ids, lambda: self._book.used_layers(released=image_id))
+        return (self._book.remains.drop(image_id),)
 
     async def prune(self, filters: Filters) -> Pruned:
         """Remove the images that no container uses: those without a name, or all with `dangling=false`."""

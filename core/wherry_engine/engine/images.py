@@ -44,6 +44,10 @@ class Images:
         """One image. Raises `NotFound`, or `Invalid` if several match or it is no name."""
         return self._book.get(ref)
 
+    def base(self, image_id: str) -> Image | None:
+        """What a container of this image stands on, also if the image was removed."""
+        return self._book.base(image_id)
+
     def blobs(self) -> set[str]:
         """The names of the files in the store that images need."""
         return {image.id.partition(":")[2] for image in self.table}
@@ -110,6 +114,11 @@ class Images:
         With `prune` the parents that have neither a name nor another child go too.
         """
         return await self._remover.remove(ref, force=force, parents=prune)
+
+    async def release(self, *image_ids: str) -> None:
+        """Containers of these images have gone: what is left of images that were removed goes with the last of them."""
+        for image_id in image_ids or [image.id for image in self._book.remains]:
+            await self._remover.release(image_id)
 
     async def prune(self, filters: Filters) -> Pruned:
         """Remove the images that no container uses and the filters let through."""
