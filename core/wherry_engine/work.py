@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import queue
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
+
+import attrs
 
 from wherry.errors import Unavailable
 from wherry.linux.steps import step
@@ -28,6 +31,14 @@ class Late(Unavailable):
         self.pending = pending
 
 
+class Outcome(asyncio.Future[T]):
+    """What a thread of ours will say. Whoever awaits it and is cancelled hears of that once it is there."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Nothing: a thread cannot be called back."""
+        return False
+
+
 async def to_the_end(work: Awaitable[T]) -> T:
     """The result of what must not be left halfway. A cancellation, however often it comes, is raised once it has ended."""
     running, cancelled = asyncio.ensure_future(work), None
@@ -41,12 +52,28 @@ async def to_the_end(work: Awaitable[T]) -> T:
     return running.result()
 
 
+@attrs.frozen(eq=False)
+class _Call:
+    """One call on its way through a thread. `waiter` is done when it is, or past its deadline."""
+
+    work: Callable[[], Any]
+    pending: Outcome[Any]
+    waiter: Outcome[None]
+
+
 class Pool:
-    """Threads for one driver, or for the engine's own work."""
+    """Threads for one driver, or for the engine's own work.
+
+    asyncio's own way into a thread takes three more turns of the event loop a call, which is most of what a short call
+    costs.
+    """
 
     def __init__(self, name: str, threads: int = 8) -> None:
         self.name = name
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._most = threads
+        self._threads: list[threading.Thread] = []
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._unfinished = 0  # calls, as the event loop knows
 
     async def run(self, where: str, function: Callable[[], T], deadline: float = DEADLINE) -> T:
         """Call `function` in a thread, inside step `where`. Raises what it raises, and `Late`."""
@@ -55,18 +82,59 @@ class Pool:
             with step(where):
                 return function()
 
+        loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
-        pending = asyncio.get_running_loop().run_in_executor(self._threads, context.run, inside)
+        call = _Call(lambda: context.run(inside), Outcome(loop=loop), Outcome(loop=loop))
+        self._give(call)
+        alarm = loop.call_later(deadline, _release, call.waiter)
         try:
-            await to_the_end(asyncio.wait({pending}, timeout=deadline))
+            await call.waiter
         except asyncio.CancelledError:
-            if pending.done():
-                pending.exception()  # retrieved: the cancellation is what the caller reports
+            if call.pending.done():
+                call.pending.exception()  # retrieved: the cancellation is what the caller reports
                 raise
-        if not pending.done():
-            raise Late(f"{self.name} did not finish {where} within {deadline:g} s", pending)
-        return pending.result()
+        finally:
+            alarm.cancel()
+        if not call.pending.done():
+            raise Late(f"{self.name} did not finish {where} within {deadline:g} s", call.pending)
+        result: T = call.pending.result()
+        return result
+
+    def _give(self, call: _Call) -> None:
+        self._unfinished += 1
+        self._calls.put(call)
+        if len(self._threads) < min(self._unfinished, self._most):
+            # Daemons: what hangs must not keep the engine from its end.
+            thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            result, error = None, None
+            try:
+                result = call.work()
+            except BaseException as raised:
+                error = raised
+            loop = call.pending.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._finish, call, result, error)
+            del call, result, error  # an idle thread keeps nothing alive
+
+    def _finish(self, call: _Call, result: Any, error: BaseException | None) -> None:
+        self._unfinished -= 1
+        if error is None:
+            call.pending.set_result(result)
+        else:
+            call.pending.set_exception(error)
+        _release(call.waiter)
 
     def close(self) -> None:
-        """End the threads once they are idle; hung ones are left behind."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads once they have done what they were given; hung ones are left behind."""
+        for _ in self._threads:
+            self._calls.put(None)
+
+
+def _release(waiter: Outcome[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,7 +1,7 @@
-"""Network namespaces: kept alive by a mount on a path, entered by threads that end afterwards.
+"""Network namespaces: kept alive by a mount on a path, visited by the calling thread.
 
-A thread, because unshare(2) and setns(2) change the calling thread alone; it ends with its work, so no thread of the
-process ever goes on in a namespace that is not its own.
+unshare(2) and setns(2) change the calling thread alone, which returns when its work there is done: a thread made for
+each visit would cost more than most visits. No thread ever goes on in a namespace that is not its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +36,9 @@ def create_netns(path: Path, *, sysctls: Mapping[str, str] | None = None) -> Non
     if is_netns(path):
         return
 
-    def make() -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o444)
+    with _returning():
         effect("unshare", str(path))
         call("unshare", CLONE_NEWNET)
         for name, value in (sysctls or {}).items():
@@ -45,10 +46,6 @@ def create_netns(path: Path, *, sysctls: Mapping[str, str] | None = None) -> Non
         netlink.execute(netlink.set_link(1, up=True))  # the loopback is always 1
         effect("mount", str(path))
         call("mount", f"/proc/self/task/{threading.get_native_id()}/ns/net", path, b"none", _MS_BIND, None)
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o444)
-    _in_thread(make)
 
 
 def remove_netns(path: Path) -> None:
@@ -78,29 +75,44 @@ def is_netns(path: Path) -> bool:
 
 
 def in_netns(fd: int, function: Callable[[], T]) -> T:
-    """The result of `function`, called by a thread in the network namespace behind `fd`; its errors are raised here."""
-
-    def enter() -> T:
+    """The result of `function`, called in the network namespace behind `fd`; its errors are raised here."""
+    with _returning():
         call("setns", fd, CLONE_NEWNET)
         return function()
-
-    return _in_thread(enter)
 
 
 @contextmanager
 def visited_netns(fd: int, home: int) -> Iterator[None]:
     """The body runs in the network namespace behind `fd`; this thread then returns to the one behind `home`.
 
-    For processes of a single thread, where it costs two system calls. One that cannot return ends.
+    As `in_netns`, for whoever visits so often that it keeps `home` open.
     """
     call("setns", fd, CLONE_NEWNET)
     try:
         yield
     finally:
+        _return(home)
+
+
+@contextmanager
+def _returning() -> Iterator[None]:
+    """The body may change this thread's network namespace; it returns to the one that it was in."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
         try:
-            call("setns", home, CLONE_NEWNET)
-        except OSError:
-            os.abort()  # whatever came next would happen to a container instead of the host
+            yield
+        finally:
+            _return(home)
+    finally:
+        os.close(home)
+
+
+def _return(home: int) -> None:
+    """Go back; a process whose thread cannot ends, since whatever came next would happen to a container."""
+    try:
+        call("setns", home, CLONE_NEWNET)
+    except OSError:
+        os.abort()
 
 
 def set_sysctl(name: str, value: str) -> None:
@@ -116,23 +128,3 @@ def set_sysctl(name: str, value: str) -> None:
         path.write_text(value)
     except FileNotFoundError:
         return
-
-
-def _in_thread(function: Callable[[], T]) -> T:
-    """Run it in a new thread that shares this one's context, so that effects still belong to the current step."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-    context = copy_context()
-
-    def run() -> None:
-        try:
-            results.append(context.run(function))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="wherry-netns", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]

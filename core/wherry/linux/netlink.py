@@ -296,10 +296,18 @@ def remove_link(name: str) -> None:
 
     thread = threading.Thread(target=copy_context().run, args=(delete,), name="wherry-unlink", daemon=True)
     thread.start()
-    while thread.is_alive() and find_link(name) is not None:
+    while thread.is_alive() and _is_taken(name):
         thread.join(0.0002)
     if errors:
         raise errors[0]
+
+
+def _is_taken(name: str) -> bool:
+    """Whether an interface has this name. Unlike `find_link` this waits for no lock, so that nobody waits for it."""
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
 
 
 def live_routes() -> list[str]:

@@ -21,7 +21,7 @@ import attrs
 from wherry.errors import Failed
 from wherry.linux.steps import step
 from wherry_engine.state.space import fill_wal, keep_spare, open_reader, open_writer
-from wherry_engine.work import to_the_end
+from wherry_engine.work import Outcome
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id))
@@ -51,7 +51,7 @@ class Change:
 class _Request:
     changes: Sequence[Change]
     sync: bool
-    done: asyncio.Future[None]
+    done: Outcome[None]
 
 
 class Database:
@@ -91,9 +91,9 @@ class Database:
         """
         if self._closed:
             raise Failed(f"the database {self._path} is closed: the engine has ended")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: Outcome[None] = Outcome(loop=asyncio.get_running_loop())
         self._queue.put(_Request(changes, sync, done))
-        await to_the_end(done)
+        await done
 
     @property
     def root(self) -> Path:
@@ -129,10 +129,9 @@ class Database:
                 self._writer.execute("ROLLBACK")
             error = Failed(f"the database {self._path} could not be written: {cause}")
             error.__cause__ = cause
-        for request in batch:
-            loop = request.done.get_loop()
+        for loop in {request.done.get_loop() for request in batch}:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._answer, request, error)
+                loop.call_soon_threadsafe(self._answer, loop, batch, error)
 
     def _keep_spare(self) -> None:
         """A database that has grown gets free pages again; if the disk has no room for them, after a later commit."""
@@ -142,13 +141,16 @@ class Database:
             log.debug("the database %s cannot be given free pages: %s", self._path, error)
 
     @staticmethod
-    def _answer(request: _Request, error: Failed | None) -> None:
-        if error is not None:
-            request.done.set_exception(error)
-            return
-        for change in request.changes:
-            change.publish()
-        request.done.set_result(None)
+    def _answer(loop: asyncio.AbstractEventLoop, batch: Sequence[_Request], error: Failed | None) -> None:
+        for request in batch:
+            if request.done.get_loop() is not loop:
+                continue
+            if error is not None:
+                request.done.set_exception(error)
+                continue
+            for change in request.changes:
+                change.publish()
+            request.done.set_result(None)
 
     def _synchronous(self, mode: str) -> None:
         if mode != self._sync:
