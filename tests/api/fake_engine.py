@@ -319,6 +319,10 @@ class FakeImages:
         """All in one."""
         return [image.size]
 
+    def graph(self, image: Image) -> Mapping[str, str]:
+        """Of a driver that tells."""
+        return {"UpperDir": "/image"}
+
     async def load(
         self, stream: AsyncIterator[bytes], *, platform: str, progress: Callable[[ImageProgress], None]
     ) -> Sequence[str]:

@@ -34,7 +34,7 @@ def test_an_image_is_inspected_by_name_and_id(serve: Serve) -> None:
         assert found["Config"]["Cmd"] == ["sh"]
         assert "Hostname" not in found["Config"]
         assert found["RootFS"] == {"Type": "layers", "Layers": ["sha256:" + "cd" * 32]}
-        assert found["GraphDriver"] == {"Data": {}, "Name": "overlay2"}
+        assert found["GraphDriver"] == {"Data": {"UpperDir": "/image"}, "Name": "overlay2"}
         old = (await api.ask("GET", "/v1.43/images/busybox/json", check=False)).value
         assert old["Config"]["Hostname"] == ""
         assert old["ContainerConfig"] is None

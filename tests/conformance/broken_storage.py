@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +246,39 @@ class Mixing(Driver):
         return super().prepare(key, parent, writable, quota)
 
 
+class Telling(Driver):
+    """Does all right, and says where its folders are."""
+
+    @hookimpl
+    def parts(self, key: str) -> Mapping[str, str]:
+        for folder in (self._active, self._committed):
+            if (folder / key).exists():
+                return {"Tree": str(folder / key / "tree")}
+        raise NotFound(f"there is no snapshot {key}")
+
+
+class Wandering(Telling):
+    """Says something else after each start."""
+
+    starts = 0
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        Wandering.starts += 1
+
+    @hookimpl
+    def parts(self, key: str) -> Mapping[str, str]:
+        return {"Tree": f"/{self.starts}/{key}"}
+
+
+class Guessing(Telling):
+    """Says where things would be."""
+
+    @hookimpl
+    def parts(self, key: str) -> Mapping[str, str]:
+        return {"Tree": str(self._active / key)}
+
+
 BROKEN: dict[str, type[Any]] = {
     "test_prepare_twice_gives_the_same_mounts": Fickle,
     "test_prepare_again_keeps_what_was_written": Restarting,
@@ -269,4 +302,6 @@ BROKEN: dict[str, type[Any]] = {
     "test_usage_counts_what_a_snapshot_adds_to_its_parent": Counting,
     "test_changes_are_those_to_the_parent": Excited,
     "test_nothing_written_is_nothing_changed": Nervous,
+    "test_parts_are_paths_that_hold_as_long_as_the_snapshot_lives": Wandering,
+    "test_what_is_not_there_has_no_parts": Guessing,
 }

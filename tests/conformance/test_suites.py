@@ -20,7 +20,6 @@ from wherry.testing.suites.runtime import RuntimeConformance
 from wherry.testing.suites.storage import StorageConformance
 from wherry.testing.suites.volume import VolumeConformance
 from wherry_network.bridge import Driver as Bridge
-from wherry_storage.vfs import Driver as Vfs
 
 pytestmark = pytest.mark.root
 SUITES: dict[type[Suite], dict[str, type[Any]]] = {
@@ -31,7 +30,7 @@ SUITES: dict[type[Suite], dict[str, type[Any]]] = {
     RuntimeConformance: broken_runtimes.BROKEN,
 }
 GOOD: dict[type[Suite], type[Any]] = {
-    StorageConformance: Vfs,
+    StorageConformance: broken_storage.Telling,
     NetworkConformance: Bridge,
     VolumeConformance: broken_volumes.Folders,
     LogConformance: broken_logs.Shipping,

@@ -172,6 +172,34 @@ def test_a_name_in_use_is_taken_away_by_force_alone(client: Client) -> None:
     assert client.text("images", "-aq") == ""
 
 
+def test_an_inspection_says_where_the_files_of_images_and_containers_lie(
+    client: Client, request: pytest.FixtureRequest
+) -> None:
+    client.run("load", "-qi", str(archive("busybox")))
+    client.run("run", "--name", "made", "busybox", "touch", "/mine")
+    client.run("commit", "made", "child")
+    client.run("run", "-d", "--name", "box", "--stop-signal", "KILL", "child", "sh", "-c", "touch /new; sleep 1000")
+    client.run("exec", "box", "sh", "-c", "until [ -e /new ]; do :; done")
+    box, child, base = (client.inspect(name)["GraphDriver"] for name in ("box", "child", "busybox"))
+    if "vfs" in request.node.name:
+        assert [found["Data"] for found in (box, child, base)] == [None, None, None]
+        assert {found["Name"] for found in (box, child, base)} == {"vfs"}
+        return
+    assert {found["Name"] for found in (box, child, base)} == {"overlay2"}
+    everything = {"LowerDir", "MergedDir", "UpperDir", "WorkDir"}
+    assert (set(box["Data"]), set(child["Data"])) == (everything, everything)
+    assert set(base["Data"]) == everything - {"LowerDir"}
+    upper, work, merged = (Path(box["Data"][name]) for name in ("UpperDir", "WorkDir", "MergedDir"))
+    assert (upper / "new").exists()
+    assert not (upper / "bin").exists()
+    assert work.is_dir()
+    assert {"new", "mine", "bin"} <= {path.name for path in merged.iterdir()}
+    first, second = map(Path, box["Data"]["LowerDir"].split(":"))
+    assert ((first / "mine").exists(), (second / "bin/busybox").exists()) == (True, True)
+    assert (child["Data"]["UpperDir"], child["Data"]["LowerDir"]) == (str(first), str(second))
+    assert base["Data"]["UpperDir"] == str(second)
+
+
 def test_images_are_filtered_by_age_name_and_label(client: Client) -> None:
     client.run("import", "-c", "LABEL a=1", "-", "first:1", stdin=one_layer(b"1"))
     client.run("import", "-", "second:1", stdin=one_layer(b"2"))

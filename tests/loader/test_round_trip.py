@@ -79,6 +79,7 @@ def samples() -> dict[str, tuple[dict[str, Any], Any]]:
         "storage.remove": ({"key": "k"}, None),
         "storage.list_snapshots": ({}, [Snapshot("a", None, True), Snapshot("b", "a", False)]),
         "storage.usage": ({"key": "k"}, Usage(5, 6)),
+        "storage.parts": ({"key": "k"}, {"LowerDir": "/a:/b", "UpperDir": "/c"}),
         "storage.changes": ({"key": "k"}, [Change("/a", "added"), Change("/b", "deleted")]),
         "network.create_network": ({"network": network}, None),
         "network.delete_network": ({"network": network}, None),

@@ -101,6 +101,7 @@ class Container:
     path: str  # what runs: the first of entrypoint and command
     args: tuple[str, ...] = ()
     state: State = State()
+    parts: Mapping[str, str] = attrs.field(factory=dict)  # where its files lie, as the storage driver says
     mounts: tuple[MountPoint, ...] = ()
     networks: Mapping[str, EndpointRecord] = attrs.field(factory=dict)  # by network name
     ports: tuple[PortMapping, ...] = ()  # what is published now

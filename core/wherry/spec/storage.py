@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wherry.errors import Conflict, Invalid, NotFound, Unavailable, Unsupported, WherryError
 from wherry.model.mounts import Change, Mount, Snapshot, Usage
@@ -58,6 +58,15 @@ class StorageDriver(DriverSpec):
     @spec
     def usage(self, key: str) -> Usage:
         """Optional, else the engine walks: bytes and inodes of the snapshot itself, without its parents."""
+        raise NotImplementedError
+
+    @spec
+    def parts(self, key: str) -> Mapping[str, str]:
+        """Optional: where the parts of a snapshot of either kind lie on the host, by name, for people who `inspect` it.
+
+        Absolute paths, as many as make sense joined by colons, that hold for as long as the snapshot lives; whether
+        anything is there at the moment is left open. It is asked once, after `prepare` or `commit`. Raises `NotFound`.
+        """
         raise NotImplementedError
 
     @spec

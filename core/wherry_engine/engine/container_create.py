@@ -13,9 +13,11 @@ from wherry.linux.files import remove_tree
 from wherry.model.configs import Config, HostConfig, VolumeOptions
 from wherry.model.containers import Container, ContainerSpec, Created, MountPoint
 from wherry.model.images import Image
+from wherry.model.mounts import Mount
 from wherry.model.names import container_name, new_id
 from wherry.model.networks import EndpointRecord, EndpointSpec
 from wherry.model.volumes import ANONYMOUS, VolumeSpec
+from wherry.spec.storage import StorageDriver
 from wherry_engine.engine import joins, links
 from wherry_engine.engine.container_book import Book
 from wherry_engine.engine.container_launch import Launcher, Parts
@@ -146,16 +148,19 @@ class Creator:
         parts = self._parts
         named = [p.name for p in container.mounts if p.type == "volume"]
         async with self._journal.operation("container.create", container.id, attached=named) as operation:
-            mounts = await parts.drivers.call(
-                "container.create.prepare",
-                parts.storage,
-                lambda hook: hook.prepare(key=container.id, parent=parts.parent(container), writable=True, quota=None),
+            mounts, lies = await parts.drivers.call(
+                "container.create.prepare", parts.storage, lambda hook: self._prepare(hook, container)
             )
+            container = attrs.evolve(container, parts=lies)
             folder = parts.folders.container(container.id)
             await self._pool.run("container.create.folder", lambda: folder.mkdir(mode=0o710))
             container = await self._make_volumes(container, list(mounts))
             await operation.commit(self._book.table.put(container), *parts.volumes.settled(container.id))
         return container
+
+    def _prepare(self, hook: StorageDriver, container: Container) -> tuple[Sequence[Mount], Mapping[str, str]]:
+        mounts = hook.prepare(key=container.id, parent=self._parts.parent(container), writable=True, quota=None)
+        return mounts, hook.parts(key=container.id) if self._parts.storage.has("parts") else {}
 
     async def _make_volumes(self, container: Container, rootfs: list[Any]) -> Container:
         """Volumes that do not exist are made; what the image has at their place is copied into empty ones."""

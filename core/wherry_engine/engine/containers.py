@@ -142,5 +142,6 @@ class Containers:
         return self._folders.files(container)
 
     def graph(self, container: Container) -> Mapping[str, str]:
-        """Where its root file system shows on the host."""
-        return {"MergedDir": str(self._folders.rootfs(container.id))}
+        """Where its files lie and, all together, show on the host, if the storage driver tells."""
+        shown = {"MergedDir": str(self._folders.rootfs(container.id))}
+        return {**container.parts, **shown} if container.parts else {}

@@ -56,6 +56,11 @@ class Images:
         """The chain ids of the layers that are recorded."""
         return {layer.chain_id for layer in self._layers.table}
 
+    def graph(self, image: Image) -> Mapping[str, str]:
+        """Where the files of its topmost layer lie, those of the others, and where all would show, if the driver tells."""
+        top = self._layers.table.get(image.chain_ids[-1]) if image.chain_ids else None
+        return {**top.parts, "MergedDir": str(self._layers.shown(top))} if top and top.parts else {}
+
     def layer_sizes(self, image: Image) -> Sequence[int]:
         """Bytes of each layer, base first, without what it shares with its parents."""
         layers = [self._layers.table.get(chain) for chain in image.chain_ids]

@@ -48,6 +48,7 @@ class Layer:
     parent: str
     size: int
     tar_size: int
+    parts: Mapping[str, str] = attrs.field(factory=dict)  # where its snapshot lies, as the storage driver says
 
 
 class Layers:
@@ -73,6 +74,10 @@ class Layers:
             yield
         finally:
             self._held.subtract(chain)
+
+    def shown(self, layer: Layer) -> Path:
+        """Where the layer is mounted, with its parents, while somebody reads it."""
+        return self._mounts / snapshot_name(layer.chain_id)
 
     def record(self, chain_id: str) -> Path:
         """The record of a layer's archive."""
@@ -103,10 +108,18 @@ class Layers:
             )
             feeder = _Feeder(source, diff_id, progress)
             size = await self._fill(key, mounts, feeder, self.record(chain_id))
-            await self._drivers.call("layer.add.commit", self._storage, lambda hook: hook.commit(key=key, name=name))
-            layer = Layer(chain_id=chain_id, diff_id=diff_id, parent=parent, size=size, tar_size=feeder.size)
+            parts = await self._drivers.call(
+                "layer.add.commit", self._storage, lambda hook: self._commit(hook, key, name)
+            )
+            layer = Layer(
+                chain_id=chain_id, diff_id=diff_id, parent=parent, size=size, tar_size=feeder.size, parts=parts
+            )
             await operation.commit(self.table.put(layer))
         return layer
+
+    def _commit(self, hook: StorageDriver, key: str, name: str) -> Mapping[str, str]:
+        hook.commit(key=key, name=name)
+        return hook.parts(key=name) if self._storage.has("parts") else {}
 
     async def _fill(self, key: str, mounts: Sequence[Mount], feeder: _Feeder, record: Path) -> int:
         """Extract into the snapshot: into an overlay's upper folder, else into the mounted tree."""

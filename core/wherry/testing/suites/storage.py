@@ -220,6 +220,23 @@ class StorageConformance(Suite):
             (tree / "b").write_text("y" * 300_000)
         assert 300_000 <= subject.hook.usage(key="child").bytes < 400_000
 
+    @pytest.mark.hook("parts")
+    def test_parts_are_paths_that_hold_as_long_as_the_snapshot_lives(self, subject: StorageSubject) -> None:
+        subject.layer("base", None, a="1")
+        subject.prepare("child", "base")
+        before = {key: dict(subject.hook.parts(key=key)) for key in ("base", "child")}
+        paths = [path for found in before.values() for text in found.values() for path in text.split(":")]
+        assert paths
+        assert all(Path(path).is_absolute() for path in paths), paths
+        assert before["base"] != before["child"]
+        subject.again()
+        assert {key: dict(subject.hook.parts(key=key)) for key in before} == before
+
+    @pytest.mark.hook("parts")
+    def test_what_is_not_there_has_no_parts(self, subject: StorageSubject) -> None:
+        with pytest.raises(NotFound):
+            subject.hook.parts(key="never")
+
     @pytest.mark.hook("changes")
     def test_changes_are_those_to_the_parent(self, subject: StorageSubject) -> None:
         with subject.shown(subject.prepare("new")) as tree:

@@ -141,7 +141,9 @@ async def inspect(call: Call) -> web.StreamResponse:
     """All about one."""
     record = call.engine.images.get(call.parameters["name"])
     info = await call.engine.info()
-    return call.json(inspect_image_json(record, info.storage_driver, call.version))
+    return call.json(
+        inspect_image_json(record, info.storage_driver, call.engine.images.graph(record.image), call.version)
+    )
 
 
 async def history(call: Call) -> web.StreamResponse:

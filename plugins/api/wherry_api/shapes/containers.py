@@ -102,7 +102,7 @@ def inspect_json(
         "AppArmorProfile": "",
         "ExecIDs": list(execs) or None,
         "HostConfig": host_config_json(_shown(container)),
-        "GraphDriver": {"Data": containers.graph(container), "Name": container.storage_driver},
+        "GraphDriver": {"Data": dict(containers.graph(container)) or None, "Name": container.storage_driver},
         **sizes,
         "Mounts": [mount_json(each) for each in container.mounts],
         "Config": config,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wherry.model.images import ImageProgress, ImageRecord, Removal
@@ -34,7 +34,7 @@ def image_json(record: ImageRecord, version: Version) -> Json:
     }
 
 
-def inspect_image_json(record: ImageRecord, driver: str, version: Version) -> Json:
+def inspect_image_json(record: ImageRecord, driver: str, graph: Mapping[str, str], version: Version) -> Json:
     """All about an image."""
     image = record.image
     config = image_config_json(image.config) if version >= (1, 50) else legacy_image_config_json(image.config)
@@ -51,7 +51,7 @@ def inspect_image_json(record: ImageRecord, driver: str, version: Version) -> Js
         "Architecture": image.architecture,
         "Os": image.os,
         "Size": image.size,
-        "GraphDriver": {"Data": {}, "Name": driver},
+        "GraphDriver": {"Data": dict(graph) or None, "Name": driver},
         "RootFS": {"Type": "layers", "Layers": image.layers},
         "Metadata": {"LastTagTime": time_text(image.tagged_ns)},
     }

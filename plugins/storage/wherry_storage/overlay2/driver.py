@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wherry.linux.files import remove_tree, tree_usage
@@ -91,6 +91,17 @@ class Driver(StorageDriver):
         raise NotFound(f"there is no snapshot {key}")
 
     @hookimpl
+    def parts(self, key: str) -> Mapping[str, str]:
+        """Docker's names for them. A committed snapshot has had its work folder where it is named."""
+        layout = self._layout
+        for folder in (layout.active / key, layout.committed / key):
+            if folder.exists():
+                names = self._names(layout.parent(folder))
+                lower = {"LowerDir": ":".join(f"{layout.committed / name}/diff" for name in names)} if names else {}
+                return {**lower, "UpperDir": f"{folder}/diff", "WorkDir": f"{folder}/work"}
+        raise NotFound(f"there is no snapshot {key}")
+
+    @hookimpl
     def changes(self, key: str) -> Sequence[Change]:
         """By what the layer has: overlayfs has put everything that was written there."""
         folder = self._layout.active / key
@@ -113,6 +124,14 @@ class Driver(StorageDriver):
             ("Native Overlay Diff", "true"),
             ("userxattr", "false"),
         ]
+
+    def _names(self, name: str | None) -> list[str]:
+        """The committed snapshot and its parents, topmost first."""
+        names = []
+        while name is not None:
+            names.append(name)
+            name = self._layout.parent(self._layout.committed / name)
+        return names
 
     def _chain(self, name: str) -> tuple[str, ...]:
         """The committed snapshot's layers, topmost first, by their short names. Raises `NotFound`."""
