@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from scripts import docker_requests as requests
-from scripts.docker_answers import Daemon
+from scripts.docker_answers import Daemon, UnixConnection
 from scripts.engine import Engine, workplace
 from tests.api import openapi_checks as checks
 
@@ -34,6 +34,16 @@ class Walk(Daemon):
         operation = checks.find(method, path)
         if operation is not None and status < 400:
             self.good.add(operation.key)
+
+    def websocket(self, path: str) -> None:
+        """Ask for a websocket, and leave."""
+        fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        connection = UnixConnection(self.path)
+        try:
+            connection.request("GET", path, headers={**fields, "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="})
+            self._note("GET", path, connection.getresponse().status, b"")
+        finally:
+            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +108,7 @@ def more_requests(walk: Walk) -> None:
     walk.ask("POST", "/containers/renamed/unpause")
     walk.ask("DELETE", "/containers/renamed?force=1")
     walk.ask("POST", "/containers/short/attach?logs=1&stdout=1")
+    walk.websocket("/containers/short/attach/ws?logs=1&stdout=1")
     walk.ask("POST", "/images/create?fromImage=localhost:1/nosuch")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
 import time
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 from tests.end_to_end.command_kit import CLIENTS, ID, Shell, clear
 from tests.end_to_end.exec_kit import World, until, world
@@ -323,6 +325,23 @@ def test_port_tells_where_each_is_published(shell: Shell) -> None:
     assert shell("port web") == "53/udp -> 127.0.0.1:18346\n80/tcp -> 127.0.0.1:18345\n"
     assert shell("port web 80") == "127.0.0.1:18345\n"
     assert "No public port '81' published for web" in shell.fails("port web 81")
+
+
+def test_a_websocket_is_connected_to_both_streams_and_its_close_ends_the_input(docker: Shell, engine: World) -> None:
+    async def talk() -> bytes:
+        path = "/containers/web/attach/ws?stream=1&stdin=1&stdout=1&stderr=1"
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(engine.where.socket))) as session,
+            session.ws_connect(f"http://docker{path}") as websocket,
+        ):
+            docker("start web")
+            await websocket.send_bytes(b"\xff and so on\n")
+            return bytes(await websocket.receive_bytes())
+
+    docker("create --name web -i busybox sh -c 'cat; echo ended >&2; exit 3'")
+    assert asyncio.run(talk()) == b"\xff and so on\n"
+    assert docker("wait web") == "3\n"
+    assert docker.try_("logs web").err == "ended\n"
 
 
 def test_attach_shows_the_rest_and_has_the_exit_code(shell: Shell) -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from wherry.errors import Invalid, WherryError
 from wherry.model.containers import Container
 from wherry.model.logs import LogQuery
+from wherry_api import websockets
 from wherry_api.call import Call
 from wherry_api.hijack import ClientEnd, Taken, container_end, relay, take_over
 from wherry_api.router import Route
@@ -46,6 +47,7 @@ async def wait(call: Call) -> web.StreamResponse:
 class _Format:
     timestamps: bool = False
     details: bytes | None = None  # None leaves them out
+    framed: bool = True  # says of each record which stream it is from, unless there is but one
 
 
 async def logs(call: Call) -> web.StreamResponse:
@@ -82,8 +84,8 @@ def _tail(text: str) -> int | None:
 
 async def _write_records(container: Container, records: object, write: Write, shown: _Format) -> None:
     """Write records until there are no more. A failure on the way is told in the stream itself."""
-    tty = container.config.tty
-    form = formatter(tty=tty, timestamps=shown.timestamps, details=shown.details)
+    plain = container.config.tty or not shown.framed
+    form = formatter(tty=plain, timestamps=shown.timestamps, details=shown.details)
     batch = Batch(write)
     try:
         try:
@@ -91,22 +93,40 @@ async def _write_records(container: Container, records: object, write: Write, sh
                 await batch.add(form(record))
         except WherryError as error:
             text = f"Error grabbing logs: {error.text}\n".encode()
-            await batch.add(text if tty else frame("error", text))
+            await batch.add(text if plain else frame("error", text))
         await batch.end()
     finally:
         await batch.cancel()
+
+
+@attrs.frozen
+class _Asked:
+    """What an attach asks for."""
+
+    keys: bytes  # that detach; none without a terminal
+    stdin: bool
+    closes_stdin: bool
+    before: LogQuery  # the streams, and of the log what was written before
+
+
+def _asked(call: Call, container: Container) -> _Asked:
+    config, keys = container.config, detach_keys(call.text("detachKeys")) or DETACH
+    return _Asked(
+        keys if config.tty else b"",
+        call.flag("stdin") and config.open_stdin,
+        config.stdin_once and not config.tty,
+        LogQuery(stdout=call.flag("stdout"), stderr=call.flag("stderr")),
+    )
 
 
 async def attach(call: Call) -> web.StreamResponse:
     """Take the connection over for the container's streams, after what it has written before if `logs` is true."""
     containers, flag = call.engine.containers, call.flag
     container = containers.get(call.parameters["id"])
-    config = container.config
-    keys = detach_keys(call.text("detachKeys")) or DETACH
-    stdin = flag("stdin") and config.open_stdin
-    before = LogQuery(stdout=flag("stdout"), stderr=flag("stderr"))
+    asked = _asked(call, container)
+    stdin, before = asked.stdin, asked.before
     await call.body()
-    kind = content_type(call.version, config.tty)
+    kind = content_type(call.version, container.config.tty)
     if not flag("stream"):
         async with take_over(call.request, kind) as client:
             if flag("logs"):
@@ -116,14 +136,43 @@ async def attach(call: Call) -> web.StreamResponse:
     async with container_end(attached) as end, take_over(call.request, kind) as client:
         if flag("logs"):
             await _replay(call, container, client, attrs.evolve(before, until_ns=time.time_ns()))
-        await relay(
-            client,
-            end,
-            stdin=stdin,
-            closes_stdin=config.stdin_once and not config.tty,
-            detach_keys=keys if config.tty else b"",
-        )
+        await relay(client, end, stdin=stdin, closes_stdin=asked.closes_stdin, detach_keys=asked.keys)
     return Taken()
+
+
+async def attach_by_websocket(call: Call) -> web.StreamResponse:
+    """The same over a websocket."""
+    containers, flag = call.engine.containers, call.flag
+    container = containers.get(call.parameters["id"])
+    asked = _asked(call, container)
+    websockets.check_asked(call)
+    before = attrs.evolve(asked.before, until_ns=time.time_ns() if flag("stream") else 0)
+    records = containers.logs(container.id, before) if flag("logs") and (before.stdout or before.stderr) else None
+    attached = None
+    if flag("stream"):
+        attached = await containers.attach(container.id, stdin=asked.stdin, stdout=before.stdout, stderr=before.stderr)
+    try:
+        socket = await websockets.begin(call)
+        send = websockets.sender(call, socket)
+        if records is not None:
+            async with closing(records):
+                await _write_records(container, records, send, _Format(framed=False))
+    except BaseException:
+        if attached is not None:
+            attached.sock.close()
+        raise
+    if attached is not None:
+        await websockets.join(
+            socket,
+            send,
+            attached,
+            framed=not container.config.tty,
+            stdin=asked.stdin,
+            closes_stdin=asked.closes_stdin,
+            detach_keys=asked.keys,
+        )
+    await socket.close()
+    return socket
 
 
 async def _replay(call: Call, container: Container, client: ClientEnd, query: LogQuery) -> None:
@@ -137,4 +186,5 @@ ROUTES = (
     Route("POST", "/containers/{id}/wait", wait),
     Route("GET", "/containers/{id}/logs", logs),
     Route("POST", "/containers/{id}/attach", attach),
+    Route("GET", "/containers/{id}/attach/ws", attach_by_websocket),
 )
