@@ -103,7 +103,12 @@ HEAVY = {
         "from wherry_cli.main import main; sys.argv = ['wherry', '--help']; main()",
         "import wherry.linux.steps",
         "import wherry_engine.supervisor, wherry_engine.monitor, wherry_engine.helper",
+        "import wherry_engine.daemon.wherryd",
     ],
 )
 def test_it_loads_nothing_heavy(statement: str) -> None:
     assert not loaded_by(statement) & HEAVY
+
+
+def test_an_engine_starts_without_what_only_the_document_needs() -> None:
+    assert "yaml" not in loaded_by("import wherry_engine.daemon.main, wherry_api.service")

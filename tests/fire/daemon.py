@@ -20,7 +20,7 @@ from scripts.engine import Engine, Places, sweep, unmount_below, workplace
 from wherry.testing.ledger import Ledger, become_subreaper
 
 IMAGE = "lab"
-BACK = 2.0  # seconds
+BACK = 2.0  # seconds in which an engine that was killed answers again: a promise
 
 
 class Refused(Exception):
@@ -139,7 +139,6 @@ class Fire:
     def __init__(self, where: Places, prefix: tuple[str, ...] = ()) -> None:
         self.where, self.api, self.prefix = where, Api(where.socket), prefix
         self.engine = Engine(where, prefix=prefix)
-        self.plain = self.engine.started_in
         self.api.import_image()
 
     def kill(self) -> None:
@@ -155,13 +154,6 @@ class Fire:
         """Start it again, with more arguments; the seconds until it answers."""
         self.engine = Engine(self.where, prefix=self.prefix, arguments=more)
         return self.engine.started_in
-
-    @property
-    def promised(self) -> float:
-        """Seconds until an engine that was killed answers again. The promise is for a machine that has time: on one so busy
-        that a plain start takes long, that is the measure.
-        """
-        return max(BACK, 3 * self.plain)
 
     def end(self) -> None:
         """Remove all containers, and end in order."""

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from tests.fire.daemon import Api, Fire, Refused, eventually
+from tests.fire.daemon import BACK, Api, Fire, Refused, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -76,9 +76,7 @@ def test_a_killed_engine_loses_nothing_that_it_has_acknowledged(fire: Fire) -> N
         worker.over.set()
     for worker in workers:
         worker.join(30)
-    fire.kill()
-    fire.plain = max(fire.plain, fire.start())
-    assert max(delays) <= fire.promised, (delays, fire.plain)
+    assert max(delays) <= BACK, delays
     assert [fault for worker in workers for fault in worker.faults] == []
     assert sum(len(worker.removed) for worker in workers) > KILLS
     _check(fire, workers)

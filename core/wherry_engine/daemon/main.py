@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -106,6 +107,12 @@ def _forget(config: Config) -> None:
         config.pidfile.unlink(missing_ok=True)
 
 
+def _collect_cycles() -> None:
+    """From now on, but not among what stays for the engine's whole life."""
+    gc.freeze()
+    gc.enable()
+
+
 async def _run(config: Config, arguments: Sequence[str]) -> None:
     environment = {name: os.environ[name] for name in (AUDIT, steps.VARIABLE) if name in os.environ}
     ending = asyncio.Event()
@@ -129,6 +136,7 @@ async def _run(config: Config, arguments: Sequence[str]) -> None:
     try:
         await services.start(config)
         engine.answers()
+        _collect_cycles()
         loop.add_signal_handler(signal.SIGHUP, reload)
         log.info("ready on %s", ", ".join(config.hosts))
         notify("READY=1")

@@ -8,8 +8,6 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-import yaml
-
 METHODS = ("get", "head", "post", "put", "delete")
 PATHS = (
     "system",
@@ -98,6 +96,8 @@ def _merged(folder: Traversable, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _read(file: Traversable) -> dict[str, Any]:
+    import yaml  # a twentieth of an engine's start, and few ask for the document
+
     # The loader in C reads the whole document eight times as fast; not every build of PyYAML has it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     tree = yaml.load(file.read_text("utf-8"), Loader=loader)
