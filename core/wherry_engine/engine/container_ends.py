@@ -23,6 +23,7 @@ from wherry_engine.engine.restarts import Restarts, wants_start
 from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
 
+AGAIN, LONGEST = 1.0, 60.0  # s
 _LOST = "the container's process ended while nobody could see it, as at a restart of the host"
 
 log = logging.getLogger(__name__)
@@ -41,13 +42,16 @@ class Ends:
         self._tasks: set[asyncio.Task[None]] = set()
         journal.register("container.end", self._finish_end)
 
-    def on_exit(self, exit: ProcessExit) -> None:
-        """A container's process has ended; called once for each end, also for those of an earlier engine's time."""
-        task = asyncio.create_task(self._end(exit), name=f"end of {exit.id}")
+    def on_exit(self, exit: ProcessExit, again: float = AGAIN) -> None:
+        """A container's process has ended; called once for each end, also for those of an earlier engine's time.
+
+        What cannot be recorded or taken away now is tried again after `again` s, and then after twice as long.
+        """
+        task = asyncio.create_task(self._end(exit, again), name=f"end of {exit.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _end(self, exit: ProcessExit) -> None:
+    async def _end(self, exit: ProcessExit, again: float) -> None:
         async with self._actors.turn(f"container/{exit.id}", "end"):
             container = self._book.table.get(exit.id)
             if container is None or not container.state.alive:
@@ -60,15 +64,16 @@ class Ends:
                     "container.end", exit.id, sync=False, exit=attrs.asdict(exit), restart=restart, remove=remove
                 )
             except Exception:
-                log.exception(
-                    "the end of container %s could not be recorded; the next start of the engine does it", exit.id
-                )
+                log.exception("the end of container %s could not be recorded; that is tried again", exit.id)
+                longer = min(2 * again, LONGEST)
+                asyncio.get_running_loop().call_later(again, self.on_exit, exit, longer)
                 return
             ran = max(0.0, (exit.at_ns - container.state.started_ns) / 1e9)
             self._tell(container, exit, int(ran))
             if remove:
                 await self._creator.release(container)
-            if restart:
+            ended = self._book.table.get(exit.id)
+            if ended is not None and ended.state.status == "restarting":
                 self._restarts.schedule(exit.id, ran, self._runner.start_again)
 
     def _tell(self, container: Container, exit: ProcessExit, seconds: int) -> None:
@@ -105,7 +110,6 @@ class Ends:
         known = {info.id: info for info in await self._parts.processes.list()}
         for container in tuple(self._book.table):
             if container.state.alive:
-                self._adopt_running(container)
                 info = known.get(container.id)
                 if info is None:
                     self.on_exit(ProcessExit(container.id, 255, time.time_ns(), False, _LOST))
@@ -119,11 +123,14 @@ class Ends:
                 self._restarts.start_soon(container.id, self._runner.start)
         await self.settled()
 
-    def _adopt_running(self, container: Container) -> None:
-        self._parts.endpoints.adopt(container)
-        for point in container.mounts:
-            if point.type == "volume":
-                self._parts.volumes.adopt(point.name, container.id)
+    def adopt_places(self) -> None:
+        """At the engine's start, before the journal: what is undone must spare what those who run have."""
+        for container in self._book.table:
+            if container.state.alive:
+                self._parts.endpoints.adopt(container)
+                for point in container.mounts:
+                    if point.type == "volume":
+                        self._parts.volumes.adopt(point.name, container.id)
 
     async def settled(self) -> None:
         """Wait for the ends that are being recorded."""

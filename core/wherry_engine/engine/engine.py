@@ -139,6 +139,7 @@ class Engine:
         """What was unfinished is undone or finished; what runs goes on; rules and links are as recorded."""
         for process in await self.broadcasts.processes():
             await self._processes.service(process)
+        self._parts.ends.adopt_places()
         recovered = await self._journal.recover()
         await self.networks.start(self._settings.default_bridge, await self._parts.records.endpoint_states())
         await self.broadcasts.sandboxes(self._parts.endpoints.sandboxes_of(self.containers.list()))
