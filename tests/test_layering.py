@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,15 @@ def test_it_loads_nothing_heavy(statement: str) -> None:
 
 def test_an_engine_starts_without_what_only_the_document_needs() -> None:
     assert "yaml" not in loaded_by("import wherry_engine.daemon.main, wherry_api.service")
+
+
+def test_importing_the_api_reads_no_certificates_and_leaves_the_environment_alone() -> None:
+    script = (
+        "import os; before = dict(os.environ); import wherry_api.service; assert dict(os.environ) == before; "
+        "from aiohttp import connector; print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509'])"
+    )
+    for places in ({}, {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}):
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True, env={**os.environ, **places}
+        )
+        assert done.stdout == "0\n"

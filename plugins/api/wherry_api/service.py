@@ -7,8 +7,7 @@ import ssl
 from functools import partial
 from typing import Any
 
-from aiohttp import web
-
+from wherry_api.aiohttp_import import web
 from wherry_api.app import Api
 from wherry_api.connection import ApiConnection
 from wherry_api.facade import Engine
