@@ -51,6 +51,14 @@ def test_a_restart_changes_the_default_network_unless_containers_are_in_it(host_
         assert small.docker("run", "--rm", "busybox", "cat", "/sys/class/net/eth0/mtu") == "1500"
 
 
+def test_a_restart_that_changes_nothing_says_nothing_of_the_default_network(host_ledger: HostLedger) -> None:
+    with lab({}) as small:
+        small.docker("run", "-d", "--name", "lasting", "busybox", "sleep", "1000")
+        small.engine.stop()
+        small.start({})
+        assert small.told("the default network stays as it is") == 0
+
+
 def test_without_a_default_network_containers_have_none(host_ledger: HostLedger) -> None:
     with lab({}) as small:
         small.engine.stop()

@@ -72,8 +72,8 @@ class DefaultBridge:
 
 
 def pools_from(spec: NetworkSpec) -> tuple[IpamPool, ...]:
-    """The subnet that it has, and nothing of how it was divided."""
-    return tuple(IpamPool(subnet=pool.subnet, gateway=pool.gateway) for pool in spec.pools)
+    """The subnet that it has, whoever chose it, and nothing of how it was divided."""
+    return tuple(IpamPool(subnet=pool.subnet, gateway=pool.gateway, chosen=pool.chosen) for pool in spec.pools)
 
 
 def gateway_of(pool: IpamPool) -> str:
