@@ -11,6 +11,7 @@ import pytest
 from tests.cli.client import Client
 from tests.cli.fake_daemon import FakeDaemon, Reply, Request, frame
 from tests.cli.fake_data import INSPECTED, ident, sha
+from tests.cli.pty_client import OnTerminal
 
 
 def test_ps_shows_dockers_columns(wherry: Client) -> None:
@@ -168,6 +169,31 @@ def test_load_sends_the_archive_and_shows_what_came_of_it(daemon: FakeDaemon, wh
     assert (daemon.requests[-1].body, daemon.requests[-1].query) == (b"piped", {"quiet": "1"})
     ran = wherry("load", "-i", "/nonexistent")
     assert (ran.status, ran.err) == (1, "open /nonexistent: no such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (100, b"1: Loading layer [====>     ] 1MB/2MB"),
+        (34, b"1: Loading layer 1MB/2MB"),
+        (12, b"1: Loading l"),
+    ],
+)
+def test_progress_keeps_to_one_line_of_the_terminal(
+    daemon: FakeDaemon, wherry: Client, tmp_path: Path, columns: int, shown: bytes
+) -> None:
+    report = {
+        "status": "Loading layer",
+        "progress": "[====>     ] 1MB/2MB",
+        "progressDetail": {"current": 1},
+        "id": "1",
+    }
+    daemon.on("POST", "/images/load", lambda r: iter([json.dumps(report).encode() + b"\n"]))
+    (tmp_path / "a.tar").write_bytes(b"tar")
+    command = [*wherry.command, "load", "-i", str(tmp_path / "a.tar")]
+    with OnTerminal(command, wherry.environment(None), columns=columns) as terminal:
+        terminal.until(b"\x1b[1B")
+        assert terminal.seen.partition(b"\x1b[2K")[2].partition(b"\r")[0] == shown
 
 
 def test_a_failure_in_the_middle_of_a_job_is_its_end(daemon: FakeDaemon, wherry: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from wherry_cli import terminal
 from wherry_cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -23,7 +24,7 @@ def show(reports: Iterable[Any], target: TextIO, *, quiet: bool = False) -> None
             continue
         identity = str(report.get("id") or "")
         if lively and identity and _status(report):
-            _redraw(target, lines, identity, _line(report, lively))
+            _redraw(target, lines, identity, _fitted(report, target))
             continue
         if not report.get("id"):
             lines.clear()
@@ -48,6 +49,15 @@ def _line(report: Any, lively: bool) -> str:
     if not identity and not status:
         return ""
     return f"{identity}{status}{' ' + bar if bar else ''}" + ("" if lively and identity else "\n")
+
+
+def _fitted(report: Any, target: TextIO) -> str:
+    """The line within the terminal's width, for one that goes on below cannot be redrawn: the bar goes first."""
+    text, columns = _line(report, True), (terminal.size(target.fileno()) or (0, 0))[1]
+    if not columns or len(text) <= columns:
+        return text
+    bar, bracket, figures = (report.get("progress") or "").rpartition("]")
+    return text.replace(f" {bar}{bracket}", "")[:columns] if figures else text[:columns]
 
 
 def _redraw(target: TextIO, lines: dict[str, int], identity: str, text: str) -> None:
