@@ -202,11 +202,10 @@ def disorder(engine: Engine) -> Iterator[str]:
 
 def lost(engine: Engine) -> Iterator[str]:
     """What records name and is not there."""
-    images = {image.id for image in engine.images.list()}
     volumes = {volume.name for volume in engine.volumes.list()}
     networks = {network.id for network in engine.networks.list()}
     for container in engine.containers.list():
-        if container.image_id not in images:
+        if engine.images.base(container.image_id) is None:
             yield f"the image of {container.name} is lost"
         if gone := [point.name for point in container.mounts if point.type == "volume" and point.name not in volumes]:
             yield f"the volumes {gone} of {container.name} are lost"

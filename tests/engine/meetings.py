@@ -8,6 +8,7 @@ import attrs
 from tests.engine import sweep_lab as lab
 from tests.engine.sweep_lab import Act
 
+from wherry.model.commits import CommitSpec
 from wherry.model.configs import Resources
 from wherry.model.execs import ExecSpec
 from wherry.model.networks import EndpointSpec, NetworkSpec
@@ -88,6 +89,31 @@ async def of_fresh(engine: Engine) -> None:
     await engine.containers.create(attrs.evolve(spec, config=attrs.evolve(spec.config, image="fresh")))
 
 
+async def one_of_fresh(engine: Engine) -> None:
+    await fresh(engine)
+    await of_fresh(engine)
+
+
+async def one_of_saved(engine: Engine) -> None:
+    await saved_and_here(engine)
+    await of_fresh(engine)
+
+
+async def one_of_former(engine: Engine) -> None:
+    """The image of a container was removed by force, and loaded again."""
+    await one_of_saved(engine)
+    await forced(engine)
+    await lab.reload(engine)
+
+
+async def commit_other(engine: Engine) -> None:
+    await engine.commit("one", CommitSpec(repository="other"))
+
+
+async def forced(engine: Engine) -> None:
+    await engine.images.remove("fresh", force=True)
+
+
 def remove(*, force: bool = True) -> Act:
     return lambda e: e.containers.remove("one", force=force, volumes=True)
 
@@ -115,6 +141,14 @@ PAIRS: dict[str, Pair] = {
         create(network_mode="early"), lambda e: e.networks.remove("early"), early
     ),
     "create, its image is removed": Pair(of_fresh, lambda e: e.images.remove("fresh"), fresh),
+    "create, its image is removed by force": Pair(of_fresh, forced, fresh),
+    "start, its image is removed by force": Pair(lambda e: e.containers.start("one"), forced, one_of_fresh),
+    "image removed by force, its container started": Pair(forced, lambda e: e.containers.start("one"), one_of_fresh),
+    "image removed by force, its container removed": Pair(forced, remove(), one_of_fresh),
+    "image removed by force, its container committed": Pair(forced, commit_other, one_of_fresh),
+    "image removed by force, loaded": Pair(forced, lab.reload, one_of_saved),
+    "remove, its image is removed by force": Pair(remove(), forced, one_of_fresh),
+    "remove, its image is removed by force once more": Pair(remove(), forced, one_of_former),
     "create, images are pruned": Pair(of_fresh, prune_images, fresh),
     "start, its network is removed": Pair(lambda e: e.containers.start("one"), lambda e: e.networks.remove("early"), in_early),
     "start, networks are pruned": Pair(lambda e: e.containers.start("one"), lambda e: e.networks.prune(Filters(OURS)), in_early),

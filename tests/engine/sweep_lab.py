@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 from tests.fire.bugs import plant
 
-from wherry.errors import Failed, WherryError
+from wherry.errors import Failed, NotFound, WherryError
 from wherry.linux import cgroups, steps
 from wherry.linux.mountinfo import mounts
 from wherry.linux.netlink import remove_link
@@ -326,7 +326,8 @@ class Lab:
                 await engine.networks.remove(network.id)
         for image in engine.images.list():
             if image.tags != ("base:latest",):
-                await engine.images.remove(image.id, force=True)
+                with suppress(NotFound):  # it has gone with its child
+                    await engine.images.remove(image.id, force=True)
 
     def state(self) -> dict[str, Any]:
         """What users see, without ids."""

@@ -95,7 +95,7 @@ class Remover:
             await to_the_end(self._without_names(record))
         finally:
             self._book.removing.discard(record.id)
-        await self.release(record.id)  # its containers may have gone meanwhile
+        await self._release(record.id)  # its containers may have gone meanwhile
         for name in record.tags:
             self._book.emit("untag", record.id, name)
         self._book.emit("delete", record.id)
@@ -134,6 +134,11 @@ class Remover:
 
     async def release(self, image_id: str) -> None:
         """A container of the image has gone: if it was removed and no other needs its layers, they go too."""
+        if self._book.remains.get(image_id) is not None:
+            async with self._book.turn([image_id], "release"):
+                await self._release(image_id)
+
+    async def _release(self, image_id: str) -> None:
         if self._book.remains.get(image_id) is None or self._book.users(image_id):
             return
         try:
