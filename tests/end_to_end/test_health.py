@@ -121,6 +121,40 @@ def test_a_probe_that_takes_too_long_or_cannot_begin_has_failed(world: Lab) -> N
         assert "no such file or directory" in found["Output"]
 
 
+# Each leaves behind, when it is over its time, what its own end does not end.
+FORKING = (
+    "sleep 7771 & sleep 7771",
+    "sleep 7772 & exit 0",
+    "(setsid sleep 7773 &); sleep 7773",
+    "setsid sleep 7774 >/dev/null 2>&1 & sleep 7774 >/dev/null 2>&1",
+)
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+@pytest.mark.parametrize("probe", FORKING)
+def test_nothing_of_a_probe_that_took_too_long_is_left(world: Lab, probe: str, runtime: str) -> None:
+    words = (
+        "--health-interval",
+        "1h",
+        "--health-start-interval",
+        "1ms",
+        "--health-retries",
+        "1",
+        "--health-timeout",
+        "700ms",
+    )
+    with removed(world, "forking"):
+        world.docker(
+            "run", "-d", "--name", "forking", "--runtime", runtime, "--stop-signal", "KILL", *words, "--health-cmd", probe,
+            "--health-start-period", "1ms", "busybox", "sh", "-c", "sleep 1000 & sleep 1000",
+        )  # fmt: skip
+        until(world, "forking", "unhealthy")
+        kept = [
+            line.partition(" ")[2].strip() for line in world.docker("top", "forking", "-o", "pid,args").splitlines()
+        ]
+        assert kept[1:] == ["sleep 1000", "sleep 1000"]
+
+
 def test_health_survives_the_kill_of_the_engine(world: Lab) -> None:
     with removed(world, "web"), removed(world, "hung"):
         world.docker("run", "-d", "--name", "web", "--health-cmd", "test -e /ok", *OFTEN, *SLEEP)

@@ -192,6 +192,15 @@ async def executed(engine: Engine) -> None:
     await asyncio.wait_for(streams.ended.wait(), 10)
 
 
+async def probed(engine: Engine) -> None:
+    """A probe that took too long."""
+    id = engine.execs.create("one", ExecSpec(command=("sleep", "100"), probe=True))
+    streams = await engine.execs.start(id)
+    streams.release()
+    await engine.execs.end(id)
+    await asyncio.wait_for(streams.ended.wait(), 10)
+
+
 async def on_two_networks(engine: Engine) -> None:
     await on_one_of_two(engine)
     await engine.memberships.connect("early", "one", EndpointSpec())
@@ -275,6 +284,7 @@ SCENARIOS: dict[str, Scenario] = {
     "container-stop": Scenario(lambda e: e.containers.stop("one"), lambda e: run(e, "one")),
     "container-end": Scenario(ended, lambda e: run(e, "one")),
     "container-exec": Scenario(executed, lambda e: run(e, "one")),
+    "container-exec-end": Scenario(probed, lambda e: run(e, "one")),
     "container-remove": Scenario(
         lambda e: e.containers.remove("one", volumes=True), lambda e: e.containers.create(spec("one"))
     ),

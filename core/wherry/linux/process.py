@@ -109,6 +109,12 @@ def parent_of(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def kin_of(pid: int) -> tuple[int, int] | None:
+    """The pids of the parent and of the session's first process, None if there is no such process."""
+    fields = _stat(pid)
+    return (int(fields[1]), int(fields[3])) if fields else None
+
+
 def is_stopped(pid: int) -> bool:
     """Whether no thread of a process runs, or will before SIGCONT: it is stopped as a whole, or is gone."""
     try:

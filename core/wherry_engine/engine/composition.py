@@ -148,7 +148,7 @@ def compose(given: Ground) -> Composed:
     launcher = Launcher(parts)
     streams = Streams(book, processes, folders)
     restarts = Restarts()
-    execs = Execs(book, runtimes, folders, processes.execs)
+    execs = Execs(book, runtimes, folders, processes.execs, groups)
     prober = Prober(book, actors, execs)
     creator = Creator(
         book=book, journal=journal, parts=parts, launcher=launcher, images=images,

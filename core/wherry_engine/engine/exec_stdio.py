@@ -44,6 +44,10 @@ class ExecStdio(Stdio):
             self.ours[name], theirs = (write, read) if name == "stdin" else (read, write)
             self.theirs.append(theirs)
 
+    def pipe_names(self) -> frozenset[str]:
+        """Our pipes, as the links in /proc/PID/fd of those who hold them call them."""
+        return frozenset(f"pipe:[{os.fstat(file).st_ino}]" for file in self.ours.values())
+
     def _removing(self) -> AbstractContextManager[None]:
         return step("exec.console.remove")
 

@@ -16,6 +16,7 @@ import attrs
 import orjson
 
 from wherry.errors import Conflict, Failed, Invalid, NotFound, Unavailable, WherryError
+from wherry.linux.process_trees import end_tree
 from wherry.linux.users import resolve_user
 from wherry.model.containers import Container
 from wherry.model.execs import Exec, ExecSpec
@@ -26,6 +27,7 @@ from wherry_engine.engine.container_files import Folders
 from wherry_engine.engine.exec_processes import ExecInfo, ExecLaunch, ExecProcesses
 from wherry_engine.engine.exec_stdio import ExecStdio
 from wherry_engine.engine.exec_streams import ExecStreams
+from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.engine.start_errors import exec_error, exec_failure_code
 from wherry_engine.state.codec import from_data, to_data
@@ -46,14 +48,18 @@ class _Known:
     shown: Exec
     container: Container  # as it was then
     streams: ExecStreams | None = None
+    pipes: frozenset[str] = frozenset()  # that the engine has made for it, as /proc calls them
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
 
 
 class Execs:
     """The engine's execs, by id."""
 
-    def __init__(self, book: Book, runtimes: Runtimes, folders: Folders, processes: ExecProcesses) -> None:
+    def __init__(
+        self, book: Book, runtimes: Runtimes, folders: Folders, processes: ExecProcesses, groups: Groups
+    ) -> None:
         self._book, self._runtimes, self._folders, self._processes = book, runtimes, folders, processes
+        self._groups = groups
         self._all: dict[str, _Known] = {}
         self._open: dict[str, dict[str, _Known]] = {}  # those that have not ended, by container
         self._pool = Pool("execs", 4)
@@ -175,6 +181,7 @@ class Execs:
         stdio = None
         try:
             stdio = ExecStdio(self._folders.bundle(container.id), spec)
+            known.pipes = stdio.pipe_names()
             launch = ExecLaunch(
                 id=known.shown.id,
                 container=container.id,
@@ -229,8 +236,18 @@ class Execs:
             known.streams.resize(height, width)
 
     async def end(self, id: str) -> None:
-        """End it by SIGKILL; succeeds if it has ended."""
-        await self._processes.kill(id)
+        """End it and all that it has started, by SIGKILL; succeeds if nothing of that is left."""
+        known = self._all.get(id)
+        try:
+            if known is not None:
+                await self._end_tree(known)
+        finally:
+            await self._processes.kill(id)
+
+    async def _end_tree(self, known: _Known) -> None:
+        container, pid = known.container, known.shown.pid if known.shown.running else 0
+        group = self._groups.of(container)
+        await self._pool.run("exec.end", lambda: end_tree(pid, group, known.pipes, container.state.pid))
 
     def probes(self) -> Sequence[str]:
         """Those of health checks that run."""
