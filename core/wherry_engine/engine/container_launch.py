@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from wherry.errors import Conflict, Invalid, Unsupported, WherryError
 from wherry.linux.cgroups import thaw
 from wherry.linux.files import remove_tree
+from wherry.linux.steps import step
 from wherry.linux.users import User, resolve_user
 from wherry.model.containers import Container, MountPoint
 from wherry.model.logs import LocalLog, LogInfo
@@ -40,6 +41,8 @@ from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver
 from wherry_engine.state.codec import from_data
 from wherry_engine.work import Pool
+
+T = TypeVar("T")
 
 BIND_DEADLINE = 15.0
 
@@ -115,8 +118,7 @@ class Launcher:
 
     async def _rootfs(self, container: Container) -> Path:
         target = self._parts.folders.rootfs(container.id)
-        mounts = await self.prepare(container)
-        await self._pool.run("container.start.rootfs", lambda: mount_all(mounts, target))
+        await self._prepared(container, lambda mounts: _mount_rootfs(mounts, target))
         return target
 
     def _mount_shm(self, container: Container) -> None:
@@ -125,13 +127,16 @@ class Launcher:
 
     async def prepare(self, container: Container) -> list[Mount]:
         """How to mount the container's root file system."""
+        return await self._prepared(container, list)
+
+    async def _prepared(self, container: Container, use: Callable[[Sequence[Mount]], T]) -> T:
+        """What is made, in the same thread, of the mounts of the container's root file system."""
         parts = self._parts
-        found = await parts.drivers.call(
-            "container.start.prepare",
-            parts.storage,
-            lambda hook: hook.prepare(key=container.id, parent=parts.parent(container), writable=True, quota=None),
-        )
-        return list(found)
+
+        def prepare(hook: StorageDriver) -> T:
+            return use(hook.prepare(key=container.id, parent=parts.parent(container), writable=True, quota=None))
+
+        return await parts.drivers.call("container.start.prepare", parts.storage, prepare)
 
     async def _network(self, container: Container, planned: Mapping[str, EndpointRecord]) -> tuple[PortMapping, ...]:
         endpoints = self._parts.endpoints
@@ -282,15 +287,25 @@ class Launcher:
         )
 
     async def _unmount(self, container: Container) -> None:
-        folders = self._parts.folders
-        await self._pool.run("container.end.rootfs", lambda: unmount_all(folders.rootfs(container.id)))
-        if container.host.ipc_mode == SHAREABLE:
-            await self._pool.run("container.end.shm", lambda: unmount_all(folders.shm(container.id)))
+        await self._pool.run("container.end.bundle", lambda: self._remove_bundle(container))
         for point in container.mounts:
             if point.type == "volume":
                 await self._parts.volumes.detach(point.name, container.id)
-        await self._pool.run("container.end.bundle", lambda: remove_tree(folders.bundle(container.id)))
+
+    def _remove_bundle(self, container: Container) -> None:
+        folders = self._parts.folders
+        with step("container.end.rootfs"):
+            unmount_all(folders.rootfs(container.id))
+        if container.host.ipc_mode == SHAREABLE:
+            with step("container.end.shm"):
+                unmount_all(folders.shm(container.id))
+        remove_tree(folders.bundle(container.id))
 
     async def _end_log(self, container: Container) -> None:
         driver = await self._parts.drivers.get(LogDriver, container.log_driver)
         await self._parts.drivers.call("container.end.log", driver, lambda hook: hook.stop(container_id=container.id))
+
+
+def _mount_rootfs(mounts: Sequence[Mount], target: Path) -> None:
+    with step("container.start.rootfs"):
+        mount_all(mounts, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -18,7 +19,7 @@ from wherry_engine.engine import ipam
 from wherry_engine.engine.broadcasts import Broadcasts
 from wherry_engine.engine.default_bridge import gateway_of
 from wherry_engine.engine.drivers import Drivers
-from wherry_engine.engine.endpoint_views import by_gateway, locate, ordered
+from wherry_engine.engine.endpoint_views import Located, by_gateway, locate, ordered
 from wherry_engine.engine.joins import has_own_network, other
 from wherry_engine.engine.leases import Leases
 from wherry_engine.engine.networks import Networks
@@ -129,28 +130,28 @@ class Endpoints:
     async def _wire(self, container: Container, records: Records, *, running: bool) -> None:
         """Attach the container to each network, which it may be already, and set its routes."""
         made: list[tuple[str, Attachment]] = []
-        netns = await self._pool.run(
-            "network.rewire.netns" if running else "container.start.netns", lambda: self._sandboxes.open(container.id)
-        )
-        try:
-            for record in records.values():
-                place = await locate(self._networks, container, record)
-                view, endpoint = place.network, place.endpoint
-                attachment = await self._drivers.call(
-                    "network.rewire.attach" if running else "container.start.attach",
-                    place.driver,
-                    lambda hook, n=view, e=endpoint: hook.attach(network=n, endpoint=e, netns=netns),  # type: ignore[misc]
-                )
-                if attachment is not None:
-                    made.append((record.interface, _led(attachment, place.record)))
-        finally:
-            os.close(netns)
+        for record in records.values():
+            place = await locate(self._networks, container, record)
+            attachment = await self._drivers.call(
+                "network.rewire.attach" if running else "container.start.attach",
+                place.driver,
+                partial(self._attach_one, place),
+            )
+            if attachment is not None:
+                made.append((record.interface, _led(attachment, place.record)))
         order = [record.interface for record in by_gateway(records)]
         await self._pool.run(
             "network.rewire.routes" if running else "container.start.routes",
             lambda: self._sandboxes.configure(container.id, made, order),
         )
         await self._broadcasts.sandbox_ready(self.sandbox(container, records))
+
+    def _attach_one(self, place: Located, hook: NetworkDriver) -> Attachment | None:
+        netns = self._sandboxes.open(place.endpoint.container_id)
+        try:
+            return hook.attach(network=place.network, endpoint=place.endpoint, netns=netns)
+        finally:
+            os.close(netns)
 
     async def renew(self, container: Container) -> None:
         """Ask once more for all that a running container has in networks; what is there is left as it is."""
