@@ -58,14 +58,21 @@ class Subject:
 
     def memory(self) -> float:
         """MiB of memory (PSS) of all its processes, without what runs in the containers."""
-        ours = os.readlink("/proc/self/ns/pid")
         total = 0.0
+        for pid in self.processes():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                total += pss(pid)
+        return total
+
+    def processes(self) -> list[int]:
+        """The engine's own, without what runs in the containers."""
+        ours, found = os.readlink("/proc/self/ns/pid"), []
         for process in tasks.descendants(os.getpid()):
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 program = Path(os.readlink(f"/proc/{process.pid}/exe")).name
                 if os.readlink(f"/proc/{process.pid}/ns/pid") == ours and self.programs(program):
-                    total += pss(process.pid)
-        return total
+                    found.append(process.pid)
+        return found
 
 
 def pss(pid: int) -> float:

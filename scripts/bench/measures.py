@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from scripts.bench.engines import Subject
@@ -18,6 +22,8 @@ IMAGE = "busybox:latest"
 OBEDIENT = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done")
 IDLE = ("sleep", "100000")
 MANY, AT_ONCE = 50, 8
+SYNCS = ("fsync", "fdatasync", "syncfs", "sync_file_range", "msync")
+TRACED = 10  # runs
 
 
 @dataclass
@@ -35,14 +41,35 @@ Sample = Callable[[Subject], float]
 def interleave(
     title: str, unit: str, subjects: Sequence[Subject], rounds: int, sample: Sample, warm: int = 1
 ) -> Figure:
-    """Take `rounds` samples of each engine in turn, after `warm` that do not count."""
+    """Take `rounds` samples of each engine in turn on a quiet machine, after `warm` that do not count."""
     figure = Figure(title, unit, {subject.name: [] for subject in subjects})
     for number in range(-warm, rounds):
         for subject in subjects:
+            wait_until_quiet()
             value = sample(subject)
             if number >= 0:
                 figure.samples[subject.name].append(value)
     return figure
+
+
+def wait_until_quiet() -> None:
+    """Return when the processors are idle, so that no sample pays for what another engine still does; 2 s at most."""
+    end = time.monotonic() + 2
+    before = busy_seconds()
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        now = busy_seconds()
+        if now - before <= 0.02:
+            return
+        before = now
+
+
+def busy_seconds() -> float:
+    """What all processors have worked since the host's start. Source: proc(5), /proc/stat."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def client(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
@@ -65,6 +92,24 @@ def run(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
             return subject.timed("run", "--rm", "--network", network, IMAGE, "true")
 
         yield interleave(f"run --rm, {network}", "ms", subjects, rounds, sample)
+
+
+def syncs(subjects: Sequence[Subject], _rounds: int) -> Iterable[Figure]:
+    """How often the engine's processes wait for the disk in one `run --rm`, as strace sees it."""
+    figure = Figure("fsync and the like in a run --rm, bridge", "", {})
+    for subject in subjects:
+        subject.run("run", "--rm", IMAGE, "true")
+        with tempfile.NamedTemporaryFile("r") as seen:
+            processes = [f"--attach={pid}" for pid in subject.processes()]
+            command = ["strace", "-f", "-qq", "-o", seen.name, "-e", f"trace={','.join(SYNCS)}", *processes]
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
+                time.sleep(1)  # until it has attached itself to all threads
+                for _ in range(TRACED):
+                    subject.run("run", "--rm", IMAGE, "true")
+                tracer.terminate()
+            calls = [line for line in seen if re.search(r" = \d+$", line)]
+        figure.samples[subject.name] = [len(calls) / TRACED]
+    yield figure
 
 
 def parallel(subjects: Sequence[Subject], rounds: int) -> Iterable[Figure]:
@@ -186,6 +231,7 @@ def memory(subjects: Sequence[Subject], _rounds: int) -> Iterable[Figure]:
 MEASURES: Mapping[str, Callable[[Sequence[Subject], int], Iterable[Figure]]] = {
     "client": client,
     "run": run,
+    "syncs": syncs,
     "parallel": parallel,
     "endings": endings,
     "exec": execs,
