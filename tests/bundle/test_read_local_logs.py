@@ -20,7 +20,15 @@ from wherry_engine.monitor.logfile import LogFile
 
 NOW = 1_795_550_072_886_173_755
 OUT, ERR = in_common("stdout", {}, NOW), in_common("stderr", {}, NOW + 1)
-OPTIONS = {"format": "local", "max_size": -1, "max_files": 1, "compress": False, "attributes": {}}
+OPTIONS = {
+    "format": "local",
+    "max_size": -1,
+    "max_files": 1,
+    "compress": False,
+    "attributes": {},
+    "non_blocking": False,
+    "buffer": 0,
+}
 # As dockerd has written them, but for shorter ids: a line, an empty line, a part of a line and its last one.
 LINE = bytes.fromhex("000000170a067374646f757410bba8dda8a6eac4f5181a036f6e6500000017")
 EMPTY = bytes.fromhex("000000120a067374646f757410d6a6dfa8a6eac4f51800000012")

@@ -35,7 +35,14 @@ def form_of(path: Path) -> str:
 
 
 def writer(path: Path, *, max_size: int = -1, max_files: int = 1, compress: bool = False) -> LogFile:
-    options = {"max_size": max_size, "max_files": max_files, "compress": compress, "attributes": {}}
+    options = {
+        "max_size": max_size,
+        "max_files": max_files,
+        "compress": compress,
+        "attributes": {},
+        "non_blocking": False,
+        "buffer": 0,
+    }
     return LogFile(str(path), {**options, "format": form_of(path)})
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry_engine.monitor.cuts import PART, complete, length_of
+from wherry_engine.monitor.cuts import PART, complete, head, length_of
 from wherry_engine.monitor.json_records import encode, in_common, timestamp
 
 END = in_common("stdout", {}, 1_700_000_000_120_000_000)
@@ -71,6 +71,16 @@ def test_any_output_becomes_the_records_that_reading_it_piecemeal_would_give(dat
 def test_what_is_complete_now_is_cut_where_the_whole_would_be_cut(data: bytes, seen: int) -> None:
     now = complete(data[:seen], final=False)
     assert one_by_one(data[:now]) + one_by_one(data[now:]) == one_by_one(data)
+
+
+@given(pieces, st.integers(min_value=1, max_value=60_000))
+def test_the_head_of_output_is_enough_for_the_room_there_is_and_cut_where_the_whole_would_be(
+    data: bytes, room: int
+) -> None:
+    first = head(data, room)
+    assert one_by_one(first) + one_by_one(data[len(first) :]) == one_by_one(data)
+    assert min(room, len(data)) <= len(first) <= room + PART
+    assert len(encode(first, END)) >= min(room, len(data))
 
 
 def test_the_small_processes_load_nothing_but_the_standard_library_and_wherry_linux() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from wherry.linux.loop import Timer
 from wherry_engine.monitor.logfile import LogFile
+from wherry_engine.monitor.lost import Lost
 
 Meta = dict[str, Any]
 """What outlives a monitor, besides descriptors: operation, bundle, runtime, tty, stdin_once, log, slots, cgroups, attached."""
@@ -87,7 +88,7 @@ class Container:
         self.closing: list[Callable[[], None]] = []  # called when stdin has been closed, which has been asked for
         self.peers: list[Peer] = []
         self.log: LogFile | None = None
-        self.lost = 0  # bytes of output that could not be written to the log and are not yet told there
+        self.lost = Lost()
         self.waiting = False  # for the compression of the log before last
         self.streams: dict[str, Stream] = {}
         for name in ("stdout", "stderr"):

@@ -16,6 +16,13 @@ def complete(data: bytes, *, final: bool) -> int:
     return after + (len(data) - after) // PART * PART
 
 
+def head(data: bytes, size: int) -> bytes:
+    """The first records' output, so many bytes or somewhat more: a record is never shorter than what it stands for."""
+    if len(data) <= size + PART:
+        return data
+    return data[: complete(data[: size + PART], final=False)]
+
+
 def length_of(data: bytes, records: int) -> int:
     """How many bytes of output the first so many of its records stand for."""
     position = 0

@@ -13,6 +13,7 @@ from wherry.linux.steps import step
 from wherry_engine.monitor import json_records, local_records
 from wherry_engine.monitor.report import report
 
+NO_LIMIT = -1
 _BLOCK = 1 << 20
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -46,6 +47,7 @@ class LogFile:
         self.max_size = int(options["max_size"])
         self.max_files = int(options["max_files"])
         self.compress = bool(options["compress"])
+        self.non_blocking, self._buffer = bool(options["non_blocking"]), int(options["buffer"])
         self.attributes: Mapping[str, str] = options["attributes"]
         self.compressing: threading.Thread | None = None
         self.fd = self._open()
@@ -87,15 +89,20 @@ class LogFile:
         """Take back a record that a lost host has torn, so that a reader finds the next one."""
         self.shorten(self._records.whole(self.fd, self.size))
 
-    def fit(self, records: bytes) -> tuple[int, int] | None:
+    def fit(self, records: bytes, limit: int) -> tuple[int, int] | None:
         """How many bytes and records of these belong into this file, whose limit the last of them reaches; None for all."""
-        room = self.max_size - self.size
-        return None if self.max_size < 0 or room > len(records) else self._records.fit(records, room)
+        room = limit - self.size
+        return None if limit == NO_LIMIT or room > len(records) else self._records.fit(records, room)
 
     @property
     def full(self) -> bool:
         """Whether the next record belongs into another file."""
         return 0 <= self.max_size <= self.size
+
+    @property
+    def utmost(self) -> int:
+        """The size that a file reaches where it must not hold the container up while the next cannot begin."""
+        return self.max_size + self._buffer
 
     def rotate(self, compressed: Callable[[], None]) -> None:
         """Begin a new file. Call it when none is being compressed; `compressed` is called by the thread that does it.

@@ -23,8 +23,9 @@ from wherry.linux.loop import EDGE, HUNG_UP, IN, Loop
 from wherry.linux.process import SPLICE_F_NONBLOCK, tee
 from wherry_engine.monitor.attach import Attachments
 from wherry_engine.monitor.container import Container, Stream
-from wherry_engine.monitor.cuts import complete, length_of
-from wherry_engine.monitor.logfile import LogFile
+from wherry_engine.monitor.cuts import complete, head, length_of
+from wherry_engine.monitor.logfile import NO_LIMIT, LogFile
+from wherry_engine.monitor.lost import DISK_FULL, TOO_SLOW, Lost
 from wherry_engine.monitor.progress import WRITING, WRITTEN, Progress
 from wherry_engine.monitor.report import report
 from wherry_engine.monitor.shared import Carried
@@ -151,15 +152,9 @@ class Streams:
             self._close(stream)
         self.attachments.release(container)
         if container.log is not None:
-            self._tell_lost(container, container.log)
+            container.lost.tell(container.log, time.time_ns())
             container.log.close()
             container.log = None
-
-    def _tell_lost(self, container: Container, log: LogFile) -> None:
-        """The last that was written is missing: say so, if there is room by now."""
-        if container.lost:
-            with suppress(OSError):  # has been reported
-                log.append(_gap(container, log, log.in_common("stderr", time.time_ns())))
 
     def rearm(self, container: Container) -> None:
         """Look again at what has been ignored while someone was slow."""
@@ -231,12 +226,17 @@ class Streams:
             return len(data)
         common = log.in_common(stream.log_name, time.time_ns())
         while taken < len(data):
-            late = log.compressing is not None
+            late, limit = log.compressing is not None, log.max_size
             if log.full and late and not final:
-                container.waiting = True
-                break
-            rotated = not log.full or (not late and self._rotate(container, log))
-            taken += self._append(stream, log, data[taken:] if taken else data, common, whole=not rotated)
+                if not log.non_blocking:
+                    container.waiting = True
+                    break
+                limit = log.utmost
+                if log.size >= limit:
+                    return taken + self._take(stream, log, len(data) - taken, None)
+            elif log.full and (late or not self._rotate(container, log)):
+                limit = NO_LIMIT
+            taken += self._append(stream, log, data[taken:] if taken else data, common, limit)
         return taken
 
     def _rotate(self, container: Container, log: LogFile) -> bool:
@@ -248,24 +248,30 @@ class Streams:
             return False
         return True
 
-    def _append(self, stream: Stream, log: LogFile, data: bytes, common: bytes, *, whole: bool) -> int:
-        """Write what fits into the newest log file (or the whole), and take it from the pipe; its bytes."""
+    def _append(self, stream: Stream, log: LogFile, data: bytes, common: bytes, limit: int) -> int:
+        """Write what the newest log file takes within this limit, and take it from the pipe; its bytes."""
+        if limit != NO_LIMIT:
+            data = head(data, limit - log.size)
         records, count = log.encode(data, common), len(data)
-        fitting = None if whole else log.fit(records)
+        fitting = log.fit(records, limit)
         if fitting is not None:
             size, number = fitting
             records, count = records[:size], length_of(data, number)
+        return self._take(stream, log, count, stream.container.lost.record(log, common) + records)
+
+    def _take(self, stream: Stream, log: LogFile, count: int, records: bytes | None) -> int:
+        """Take so many bytes from the pipe, for which these records stand; None leaves them out of the log."""
         container = stream.container
-        if container.lost:
-            records = _gap(container, log, common) + records
         self.progress.begin(stream.slot, log.size, count)
-        try:
-            log.append(records)
-            container.lost = 0
-        except OSError as error:  # a full disk must not stop the container
-            if not container.lost:
-                report(f"container {container.id}: output lost: {error}")
-            container.lost += count
+        if records is None:
+            container.lost.add(count, TOO_SLOW)
+        else:
+            try:
+                log.append(records)
+                container.lost = Lost()
+            except OSError as error:  # a full disk must not stop the container
+                if container.lost.add(count, DISK_FULL):
+                    report(f"container {container.id}: output lost: {error}")
         self.progress.written(stream.slot)
         self._consume(stream.fd, count)
         self.progress.clear(stream.slot)
@@ -286,13 +292,9 @@ class Streams:
         with suppress(KeyError):
             del stream.container.streams[stream.name]
         stream.close()
+        if stream.container.log is not None and not stream.container.streams:
+            stream.container.lost.tell(stream.container.log, time.time_ns())
         self.home.post(lambda: self.ended(stream.container))
-
-
-def _gap(container: Container, log: LogFile, common: bytes) -> bytes:
-    """The record that stands in the log for what is missing there."""
-    text = f"wherry: {container.lost} bytes of output are missing here, the disk was full\n"
-    return log.encode(text.encode(), common)
 
 
 def _available(pipe: int) -> int:

@@ -6,8 +6,8 @@ from wherry.toolkit.units import decimal_size
 
 BLOCKING, NON_BLOCKING = MODES = ("blocking", "non-blocking")
 BUFFER = 1 << 20  # bytes
-MODE_HELP = "what happens when the log cannot keep up"
-BUFFER_HELP = "bytes held back in mode non-blocking, 1m if unset"
+MODE_HELP = "when the log cannot keep up, blocking holds the container up, non-blocking leaves output out and says so"
+BUFFER_HELP = "bytes beyond its size that a file takes first, in mode non-blocking, 1m if unset"
 
 
 def positive_size(text: str) -> int:
