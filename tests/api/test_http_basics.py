@@ -91,6 +91,22 @@ def test_swarm_operations_say_that_there_is_no_swarm(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_what_is_not_there_yet_says_so(serve: Serve) -> None:
+    async def scenario(api: Served) -> None:
+        for method, path, text in (
+            ("GET", "/images/search?term=x", "cannot search: this engine does not talk to image registries yet"),
+            ("POST", "/images/a/b/push", "cannot push a/b: this engine does not talk to image registries yet"),
+            ("GET", "/distribution/a/b/json", "cannot look a/b up: this engine does not talk to image registries yet"),
+            ("POST", "/build?t=x", "cannot build: this engine does not build images yet; `load`, `import`"),
+        ):
+            answer = await api.ask(method, path, check=False)
+            assert answer.status == 501
+            assert answer.message.startswith(text)
+        assert (await api.ask("GET", "/builds", check=False)).status == 404
+
+    serve(scenario)
+
+
 def test_there_are_no_managed_plugins(serve: Serve) -> None:
     async def scenario(api: Served) -> None:
         assert (await api.ask("GET", "/plugins")).value == []

@@ -48,6 +48,7 @@ class BundleInput:
     joined: Joined = Joined()
     init: str = ""  # the host's program to put in front, if one is wanted
     seccomp: str = ""  # the profile of containers that name none; "" is the built-in one
+    modes: Mapping[str, int] = attrs.field(factory=dict)  # of tmpfs that say none, by path
 
 
 def oci_config(given: BundleInput) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def oci_config(given: BundleInput) -> dict[str, Any]:
     options = security.parse_options(host.security_opt or ())
     granted = security.capabilities(host)
     own = (BundleMount(source=given.init, destination=INSIDE, options=("bind", "ro")),) if given.init else ()
-    mounts = oci_mounts((*own, *given.mounts), host, given.container.mounts, given.joined.shm)
+    mounts = oci_mounts((*own, *given.mounts), host, given.container.mounts, given.joined.shm, given.modes)
     result: dict[str, Any] = {
         "ociVersion": VERSION,
         "process": _process(given, granted, options.no_new_privileges),

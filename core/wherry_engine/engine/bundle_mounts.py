@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -39,14 +39,18 @@ class BundleMount:
 
 
 def oci_mounts(
-    given: Sequence[BundleMount], host: HostConfig, points: Iterable[MountPoint], shm: str = ""
+    given: Sequence[BundleMount],
+    host: HostConfig,
+    points: Iterable[MountPoint],
+    shm: str,
+    modes: Mapping[str, int],
 ) -> list[dict[str, Any]]:
     """All mounts in their order. A given one takes the place of the default with the same destination.
 
-    `shm` is the host's path of memory that others share. A given bind that is none of the container's mount points is a file of the engine's: as writable as the root is.
+    `shm` is the host's path of memory that others share, `modes` are those of tmpfs that say none, by path. A given bind that is none of the container's mount points is a file of the engine's: as writable as the root is.
     """
     theirs = {posixpath.normpath(point.destination) for point in points}
-    asked = {posixpath.normpath(mount.destination): mount for mount in (*given, *tmpfs_mounts(host))}
+    asked = {posixpath.normpath(mount.destination): mount for mount in (*given, *tmpfs_mounts(host, modes))}
     if host.readonly_rootfs:
         asked = {path: mount if path in theirs else _readonly(mount) for path, mount in asked.items()}
     requests = {posixpath.normpath(m.target): m.bind_options for m in host.mounts or () if m.bind_options}
@@ -65,10 +69,15 @@ def root_propagation(mounts: Iterable[dict[str, Any]]) -> str | None:
     return "rslave" if options & {"slave", "rslave"} else None
 
 
-def tmpfs_mounts(host: HostConfig) -> list[BundleMount]:
-    """What `--tmpfs` and `--mount type=tmpfs` ask for."""
-    found = [_tmpfs(path, text.split(",") if text else []) for path, text in (host.tmpfs or {}).items()]
-    return found + [_tmpfs(m.target, _request_options(m)) for m in host.mounts or () if m.type == "tmpfs"]
+def tmpfs_mounts(host: HostConfig, modes: Mapping[str, int]) -> list[BundleMount]:
+    """What `--tmpfs` and `--mount type=tmpfs` ask for; `modes` where they say none, by path."""
+    asked = [(path, text.split(",") if text else []) for path, text in (host.tmpfs or {}).items()]
+    asked += [(m.target, _request_options(m)) for m in host.mounts or () if m.type == "tmpfs"]
+    return [_tmpfs(path, [*_mode(options, modes.get(path)), *options]) for path, options in asked]
+
+
+def _mode(options: Iterable[str], mode: int | None) -> list[str]:
+    return [] if mode is None or any(each.startswith("mode=") for each in options) else [f"mode={mode:o}"]
 
 
 def merge_tmpfs(options: Iterable[str]) -> tuple[str, ...]:

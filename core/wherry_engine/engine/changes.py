@@ -42,22 +42,22 @@ def _form(rest: str) -> list[str]:
     return ["/bin/sh", "-c", rest]
 
 
-def _pairs(rest: str) -> dict[str, str]:
+def _pairs(instruction: str, rest: str) -> dict[str, str]:
     words = shlex.split(rest)
-    if words and "=" not in words[0]:
+    if len(words) > 1 and "=" not in words[0]:
         return {words[0]: " ".join(words[1:])}
     if not words or not all("=" in word for word in words):
-        raise ValueError("expected KEY=VALUE")
+        raise ValueError(f"{instruction} must have two arguments, as KEY=VALUE")
     return dict(word.split("=", 1) for word in words)
 
 
 def _env(run: Run, rest: str) -> Run:
     kept = dict(entry.partition("=")[::2] for entry in run.get("Env") or ())
-    return {**run, "Env": [f"{key}={value}" for key, value in {**kept, **_pairs(rest)}.items()]}
+    return {**run, "Env": [f"{key}={value}" for key, value in {**kept, **_pairs("ENV", rest)}.items()]}
 
 
 def _label(run: Run, rest: str) -> Run:
-    return {**run, "Labels": {**(run.get("Labels") or {}), **_pairs(rest)}}
+    return {**run, "Labels": {**(run.get("Labels") or {}), **_pairs("LABEL", rest)}}
 
 
 def _expose(run: Run, rest: str) -> Run:

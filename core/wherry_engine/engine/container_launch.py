@@ -24,7 +24,7 @@ from wherry.spec.storage import StorageDriver
 from wherry.toolkit.options import describe, unknown_options
 from wherry_engine.engine import links
 from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
-from wherry_engine.engine.bundle_mounts import SHM_SIZE
+from wherry_engine.engine.bundle_mounts import SHM_SIZE, tmpfs_mounts
 from wherry_engine.engine.container_files import Folders, Surroundings, mark, own_mounts, shared_with, write_files
 from wherry_engine.engine.drivers import Drivers
 from wherry_engine.engine.endpoints import Endpoints
@@ -35,6 +35,7 @@ from wherry_engine.engine.processes import Launch, Processes
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.engine.runtimes import Runtimes
 from wherry_engine.engine.start_errors import start_error
+from wherry_engine.engine.tmpfs_modes import hidden_modes
 from wherry_engine.engine.together import together
 from wherry_engine.engine.volumes import Volumes
 from wherry_engine.loader.catalog import UnknownDriver
@@ -204,6 +205,7 @@ class Launcher:
             joined=shared,
             init=find_init(parts.init_path) if wants_init(container.host) else "",
             seccomp=parts.seccomp,
+            modes=hidden_modes(rootfs, [mount.destination for mount in tmpfs_mounts(container.host, {})]),
         )
         return oci_config(given)
 

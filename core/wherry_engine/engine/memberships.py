@@ -97,14 +97,12 @@ class Memberships:
             await self._pool.run("network.files", lambda: update_files(self._folders, member, before, after, asked))
 
     async def disconnect(self, ref: str, container: str, force: bool) -> None:
-        """Take a container's place in a network away; with `force`, a container that is gone is no error."""
+        """Take a container's place in a network away. `force` is for places that a lost container has left: there are none."""
         network = self._networks.get(ref)
         try:
             id = self._book.get(container).id
-        except NotFound:
-            if force:
-                return
-            raise
+        except NotFound as error:
+            raise NotFound(f"endpoint {container} not found") if force else error from None
         async with self._actors.turn(f"container/{id}", "disconnecting from a network"):
             member = self._book.get(id)
             if _attached(member) and network.spec.driver == "host" and member.host.network_mode == "host":

@@ -13,7 +13,7 @@ from wherry_api.call import Background, Call
 from wherry_api.connection import ApiConnection
 from wherry_api.facade import Engine
 from wherry_api.router import Router
-from wherry_api.routes import swarm
+from wherry_api.routes import absent, swarm
 from wherry_api.routes.table import ROUTES
 from wherry_api.statuses import status_of
 from wherry_api.versions import NEWEST, split_version, version_text
@@ -73,6 +73,7 @@ class Api:
         found = self._router.find(request.method, path)
         if found is None:
             swarm.refuse(path)
+            absent.refuse(request.method, path)
             return self._error(404, "page not found")
         handler, parameters = found
         return await handler(Call(request, self._engine, version, parameters, self._headers, self.background))
