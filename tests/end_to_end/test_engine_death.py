@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 
 import pytest
 from scripts import images
@@ -38,6 +39,53 @@ def test_the_engines_death_ends_a_command_that_watches(host_ledger: HostLedger) 
                 assert (each.returncode, b"closed the connection" in said) == (1, True), said
             engine = Engine(where)
             ours.run("rm", "-f", "web")
+            engine.stop()
+        finally:
+            engine.discard()
+    reap_orphans()
+
+
+# What docker says when its engine is killed while it waits for an answer: the same as when dockerd is.
+CUT = {
+    "run --rm --name brief busybox sleep 2": (125, b"error waiting for container: unexpected EOF"),
+    "logs -f -n 0 web": (1, b"unexpected EOF"),
+    "attach --no-stdin web": (1, b"unexpected EOF"),
+    "exec web sleep 600": (255, b""),
+    "wait web": (1, b"unexpected EOF"),
+    "events": (1, b"unexpected EOF"),
+    "stop -t 600 web": (1, b"error during connect: Post "),
+}
+
+
+def test_docker_says_of_a_killed_engine_what_it_says_of_dockerd(host_ledger: HostLedger) -> None:
+    become_subreaper()
+    with workplace() as where:
+        engine = Engine(where)
+        try:
+            docker = Client("docker", where.host)
+            docker.run("load", "-q", "-i", str(images.busybox()))
+            docker.run("run", "-d", "--name", "web", "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+            pid = docker.inspect("web")["State"]["Pid"]
+            begun = [
+                subprocess.Popen([docker.program, "-H", where.host, *words.split()], stdout=-1, stderr=-1)
+                for words in CUT
+            ]
+            while not docker.text("ps", "-q", "-f", "name=brief") or docker.text("top", "web").count("sleep 600") != 1:
+                time.sleep(0.05)
+            time.sleep(0.5)  # nothing tells from outside that a client listens
+            engine.kill()
+            for (words, (status, text)), each in zip(CUT.items(), begun, strict=True):
+                said = each.communicate(timeout=20)[1]
+                assert (each.returncode, text in said) == (status, True), (words, each.returncode, said)
+            assert "Cannot connect to the Docker daemon at" in docker.fails("ps")
+            engine = Engine(where)
+            assert docker.inspect("web")["State"]["Pid"] == pid  # nobody's stop goes on
+            docker.run("rm", "-f", "web")
+            for _ in range(100):
+                if not docker.text("ps", "-aq"):
+                    break
+                time.sleep(0.05)
+            assert docker.text("ps", "-a", "--format", "{{.Names}}") == ""  # brief has gone by its --rm
             engine.stop()
         finally:
             engine.discard()
