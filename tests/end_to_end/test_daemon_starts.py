@@ -92,6 +92,11 @@ def test_forwarding_is_left_alone_where_the_host_sees_to_it(host_ledger: HostLed
     [
         ({"default-runtime": "nosuch"}, "unknown or invalid runtime name: nosuch"),
         ({"storage-opts": ["overlay2.nosuch=1"]}, "nosuch"),
+        (
+            {"log-opts": {"max-sise": "10m"}},
+            "failed to set log opts: unknown log opt 'max-sise' for json-file log driver; known are compress, env",
+        ),
+        ({"log-driver": "local", "log-opts": {"tag": "x"}}, "unknown log opt 'tag' for local log driver"),
     ],
 )
 def test_what_only_the_start_can_know_ends_it_with_the_reason(

@@ -9,19 +9,18 @@ from typing import Any, TypeVar
 import attrs
 import orjson
 
-from wherry.errors import Conflict, Invalid, Unsupported, WherryError
+from wherry.errors import Conflict, Unsupported, WherryError
 from wherry.linux.cgroups import thaw
 from wherry.linux.files import remove_tree
 from wherry.linux.steps import step
 from wherry.linux.users import User, resolve_user
 from wherry.model.containers import Container, MountPoint
-from wherry.model.logs import LocalLog, LogInfo
+from wherry.model.logs import LocalLog
 from wherry.model.mounts import Mount
 from wherry.model.networks import EndpointRecord, PortMapping
 from wherry.model.runtimes import Runtime
 from wherry.spec.log import LogDriver
 from wherry.spec.storage import StorageDriver
-from wherry.toolkit.options import describe, unknown_options
 from wherry_engine.engine import links
 from wherry_engine.engine.bundle import BundleInput, BundleMount, oci_config
 from wherry_engine.engine.bundle_mounts import SHM_SIZE, tmpfs_mounts
@@ -31,6 +30,7 @@ from wherry_engine.engine.endpoints import Endpoints
 from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.init_program import find_init, wants_init
 from wherry_engine.engine.joins import SHAREABLE, Joined, joined
+from wherry_engine.engine.log_targets import log_target
 from wherry_engine.engine.processes import Launch, Processes
 from wherry_engine.engine.rootfs import mount_all, unmount_all
 from wherry_engine.engine.runtimes import Runtimes
@@ -38,7 +38,6 @@ from wherry_engine.engine.start_errors import start_error
 from wherry_engine.engine.tmpfs_modes import hidden_modes
 from wherry_engine.engine.together import together
 from wherry_engine.engine.volumes import Volumes
-from wherry_engine.loader.catalog import UnknownDriver
 from wherry_engine.loader.load import Driver
 from wherry_engine.state.codec import from_data
 from wherry_engine.work import Pool
@@ -240,28 +239,7 @@ class Launcher:
 
     async def log_target(self, container: Container) -> LocalLog:
         """What the container's log driver wants written. Raises `Invalid` for options that it refuses."""
-        name = container.log_driver
-        try:
-            driver = await self._parts.drivers.get(LogDriver, name)
-        except UnknownDriver as error:  # clients compare the text
-            raise Invalid(f'error looking up logging plugin {name}: plugin "{name}" not found') from error
-        given = container.host.log_config.config
-        if unknown := unknown_options(driver.cls.OPTIONS, given):
-            known = ", ".join(sorted(each.key for each in describe(driver.cls.OPTIONS)))
-            raise Invalid(f"unknown log opt '{unknown[0]}' for {name} log driver; known are {known or 'none'}")
-        options = driver.parse("OPTIONS", given)
-        info = LogInfo(
-            container_id=container.id,
-            container_name=container.name,
-            image_name=container.config.image,
-            image_id=container.image_id,
-            command=(container.path, *container.args),
-            labels=container.config.labels,
-            env=dict(entry.partition("=")[::2] for entry in container.config.env),
-        )
-        return await self._parts.drivers.call(
-            "container.start.log", driver, lambda hook: hook.start(log=info, options=options)
-        )
+        return await log_target(self._parts.drivers, container)
 
     async def size(self, container: Container) -> tuple[int, int]:
         """(bytes that the container wrote, bytes of its whole root file system)."""

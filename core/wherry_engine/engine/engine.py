@@ -29,6 +29,7 @@ from wherry_engine.engine.groups import Groups
 from wherry_engine.engine.home import group_above, instance_id, make_roots, notice_reboot
 from wherry_engine.engine.images import Images
 from wherry_engine.engine.info import engine_info, version_info
+from wherry_engine.engine.log_targets import check_default_options
 from wherry_engine.engine.memberships import Memberships
 from wherry_engine.engine.networks import Networks
 from wherry_engine.engine.processes import Processes, ProcessExit
@@ -149,6 +150,8 @@ class Engine:
         await self._parts.prober.adopt()
         await self._parts.care.start()
         await self._parts.runtimes.default()
+        defaults = self._settings.defaults
+        await check_default_options(self.drivers, defaults.log_driver, defaults.log_opts)
         if recovered:
             log.warning("%d unfinished operations of an earlier run were undone or finished", recovered)
 
