@@ -51,6 +51,15 @@ def _pairs(instruction: str, rest: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def _one(instruction: str, field: str) -> Callable[[Run, str], Run]:
+    def handler(run: Run, rest: str) -> Run:
+        if not rest:
+            raise ValueError(f"{instruction} requires exactly one argument")
+        return {**run, field: rest}
+
+    return handler
+
+
 def _env(run: Run, rest: str) -> Run:
     kept = dict(entry.partition("=")[::2] for entry in run.get("Env") or ())
     return {**run, "Env": [f"{key}={value}" for key, value in {**kept, **_pairs("ENV", rest)}.items()]}
@@ -104,8 +113,8 @@ _HANDLERS: dict[str, Callable[[Run, str], Run]] = {
     "HEALTHCHECK": _healthcheck,
     "LABEL": _label,
     "ONBUILD": lambda run, rest: {**run, "OnBuild": [*(run.get("OnBuild") or ()), rest]},
-    "STOPSIGNAL": lambda run, rest: {**run, "StopSignal": rest},
-    "USER": lambda run, rest: {**run, "User": rest},
+    "STOPSIGNAL": _one("STOPSIGNAL", "StopSignal"),
+    "USER": _one("USER", "User"),
     "VOLUME": _volume,
     "WORKDIR": lambda run, rest: {**run, "WorkingDir": posixpath.join("/", run.get("WorkingDir") or "", rest)},
 }

@@ -158,7 +158,8 @@ class Launcher:
             path = await self._parts.volumes.attach(point.name, container.id)
             return (f"{path}/{point.subpath}" if point.subpath else path), "rbind"
         if point.type == "bind":
-            arguments = {"path": point.source, "create": bool(container.host.binds)}
+            create = bool(container.host.binds)
+            arguments = {"path": point.source, "create": create, "propagation": point.propagation}
             found = await self._parts.processes.job("ensure_bind", arguments, deadline=BIND_DEADLINE)
             return point.source, "rbind" if from_data(found, dict[str, str])["kind"] == "dir" else "bind"
         return "", ""

@@ -214,7 +214,10 @@ class Volumes:
                     "kind": mount.type, "source": mount.source, "target": record.mountpoint,
                     "options": [*mount.options, *mount.secrets],
                 }  # fmt: skip
-                await self._processes.job("mount", arguments, deadline=MOUNT_DEADLINE)
+                try:
+                    await self._processes.job("mount", arguments, deadline=MOUNT_DEADLINE)
+                except WherryError as error:
+                    raise type(error)(f"error while mounting volume '{record.mountpoint}': {error.text}") from error
             holders.add(container_id)
         return record.mountpoint
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wherry.errors import Invalid, NotFound
+from wherry.linux.mountinfo import mounts
 from wherry.linux.steps import step
 from wherry_engine.helper import archive, listing, mounting, tree
 
@@ -18,7 +19,8 @@ Job = Callable[[Mapping[str, Any], Sequence[int]], object]
 def ensure_bind(arguments: Mapping[str, Any], _fds: Sequence[int]) -> object:
     """What the source of a bind mount is: {"kind": "dir" | "file" | "other"}.
 
-    Arguments: path (absolute), create (make a missing folder). Raises NotFound if it is missing.
+    Arguments: path (absolute), create (make a missing folder), propagation (what the bind asks for, or nothing). Raises
+    NotFound if it is missing, Invalid if the mount on which it lies does not propagate so.
     """
     path = str(arguments["path"])
     if not os.path.isabs(path):
@@ -30,9 +32,23 @@ def ensure_bind(arguments: Mapping[str, Any], _fds: Sequence[int]) -> object:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"bind source path does not exist: {path}") from None
+    _check_propagation(path, str(arguments.get("propagation", "")))
     if stat.S_ISDIR(mode):
         return {"kind": "dir"}
     return {"kind": "file" if stat.S_ISREG(mode) else "other"}
+
+
+def _check_propagation(path: str, wanted: str) -> None:
+    kinds = {"shared": ("shared",), "slave": ("shared", "master")}.get(wanted.removeprefix("r"))
+    if kinds is None:
+        return
+    real, below = os.path.realpath(path), mounts()[0]
+    for info in mounts():  # of those on one path the last is on top
+        if len(info.target) >= len(below.target) and os.path.commonpath((real, info.target)) == info.target:
+            below = info
+    if not any(tag.partition(":")[0] in kinds for tag in below.propagation):
+        what = "a shared" if kinds == ("shared",) else "a shared or slave"
+        raise Invalid(f"path {path} is mounted on {below.target} but it is not {what} mount")
 
 
 JOBS: dict[str, Job] = {
