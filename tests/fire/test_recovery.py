@@ -6,7 +6,7 @@ import contextlib
 import http.client
 
 import pytest
-from tests.fire.daemon import Fire, eventually
+from tests.fire.daemon import Fire, Refused, eventually
 
 pytestmark = pytest.mark.root
 
@@ -40,4 +40,15 @@ def test_an_end_that_cannot_be_recorded_at_once_is_recorded_later(fire: Fire) ->
     eventually(lambda: fire.api.status("one") == "exited")
     assert fire.api.inspect("one")["State"]["ExitCode"] == 3
     assert fire.api.events("one")[-1] == "die"
+    assert fire.api("GET", "/wherry/check") == []
+
+
+def test_a_removal_that_fails_is_finished_before_anything_else_is_done_to_the_container(fire: Fire) -> None:
+    fire.arm("container.erase.folder=error,container.erase.snapshot", "error")  # also when it is tried again
+    fire.api.create("one")
+    with pytest.raises(Refused, match="failpoint"):
+        fire.api("DELETE", "/containers/one")
+    with pytest.raises(Refused, match="404 No such container"):
+        fire.api("POST", "/containers/one/start")
+    assert fire.api.events("one") == ["create", "destroy"]
     assert fire.api("GET", "/wherry/check") == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from wherry.errors import Conflict
@@ -21,8 +21,10 @@ class _Actor:
 class Actors:
     """The actors of all objects, by key ("container/ID"); they exist while somebody uses them."""
 
-    def __init__(self) -> None:
+    def __init__(self, settle: Callable[[str], Awaitable[None]] | None = None) -> None:
+        """`settle(object)` finishes what earlier operations on the object have left, before anybody looks at its record."""
         self._actors: dict[str, _Actor] = {}
+        self._settle = settle
 
     @asynccontextmanager
     async def turn(self, key: str, doing: str) -> AsyncIterator[None]:
@@ -31,6 +33,8 @@ class Actors:
         actor.users += 1
         try:
             async with actor.lock:
+                if self._settle is not None:
+                    await self._settle(key.partition("/")[2])
                 actor.task, actor.doing, actor.interrupted_by = asyncio.current_task(), doing, ""
                 try:
                     yield

@@ -107,7 +107,7 @@ def compose(given: Ground) -> Composed:
     drivers, events, storage, processes = given.drivers, given.events, given.storage, given.processes
     folders = Folders(settings.data_root, settings.exec_root)
     groups = given.groups
-    actors, book = Actors(), Book(database, events)
+    actors, book = Actors(journal.settle), Book(database, events)
     runtimes = Runtimes(drivers, settings.runtimes, settings.default_runtime)
     layers = Layers(
         database=database, journal=journal, drivers=drivers, storage=storage, processes=processes,

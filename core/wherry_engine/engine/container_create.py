@@ -11,7 +11,7 @@ import attrs
 from wherry.errors import Conflict, Invalid, NotFound
 from wherry.linux.files import remove_tree
 from wherry.model.configs import Config, HostConfig, VolumeOptions
-from wherry.model.containers import Container, ContainerSpec, Created, MountPoint
+from wherry.model.containers import Container, ContainerSpec, Created, ExitResult, MountPoint
 from wherry.model.images import Image
 from wherry.model.mounts import Mount
 from wherry.model.names import container_name, new_id
@@ -242,7 +242,14 @@ class Creator:
         if container is None:
             return ()
         await self._launcher.teardown(container, container.networks)
-        return await self.erase(container, volumes=bool(data["volumes"]))
+        (row,) = await self.erase(container, volumes=bool(data["volumes"]))
+
+        def gone() -> None:
+            row.publish()
+            self._book.emit("destroy", container)
+            self._book.ended(id, ExitResult(exit_code=container.state.exit_code), removed=True)
+
+        return (attrs.evolve(row, publish=gone),)
 
     async def erase(self, container: Container, *, volumes: bool) -> Sequence[Change]:
         """Remove what a torn-down container has on the disk; the rows to change."""

@@ -68,15 +68,11 @@ class Ends:
                 longer = min(2 * again, LONGEST)
                 asyncio.get_running_loop().call_later(again, self.on_exit, exit, longer)
                 return
-            ran = max(0.0, (exit.at_ns - container.state.started_ns) / 1e9)
-            self._tell(container, exit, int(ran))
             if remove:
                 await self._creator.release(container)
-            ended = self._book.table.get(exit.id)
-            if ended is not None and ended.state.status == "restarting":
-                self._restarts.schedule(exit.id, ran, self._runner.start_again)
 
     def _tell(self, container: Container, exit: ProcessExit, seconds: int) -> None:
+        """The end has just been recorded, by whomever."""
         self._runner.emit_places(container, taken=False)
         self._book.emit("die", container, exitCode=str(exit.status), execDuration=str(seconds))
         removed = self._book.table.get(exit.id) is None
@@ -92,18 +88,18 @@ class Ends:
             return ()
         await self._launcher.teardown(container, container.networks)
         if data["remove"]:
-            return await self._creator.erase(container, volumes=True)
-        state = State(
-            status="restarting" if data["restart"] else "exited",
-            exit_code=exit.status,
-            error=exit.error,
-            oom_killed=exit.oom_killed,
-            started_ns=container.state.started_ns,
-            finished_ns=exit.at_ns,
-            health=halted(container.state.health),
-        )
-        count = container.restart_count + 1 if data["restart"] else container.restart_count
-        return (self._book.table.put(attrs.evolve(stopped(container, state), restart_count=count)),)
+            (row,) = await self._creator.erase(container, volumes=True)
+        else:
+            row = self._book.table.put(_after(container, exit, restart=data["restart"]))
+
+        def ended() -> None:
+            row.publish()
+            ran = max(0.0, (exit.at_ns - container.state.started_ns) / 1e9)
+            self._tell(container, exit, int(ran))
+            if data["restart"]:
+                self._restarts.schedule(id, ran, self._runner.start_again)
+
+        return (attrs.evolve(row, publish=ended),)
 
     async def adopt(self) -> None:
         """At the engine's start, after the journal: what ran goes on running or has ended meanwhile; policies apply."""
@@ -136,3 +132,18 @@ class Ends:
         """Wait for the ends that are being recorded."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def _after(container: Container, exit: ProcessExit, *, restart: bool) -> Container:
+    """As its record is from now on."""
+    state = State(
+        status="restarting" if restart else "exited",
+        exit_code=exit.status,
+        error=exit.error,
+        oom_killed=exit.oom_killed,
+        started_ns=container.state.started_ns,
+        finished_ns=exit.at_ns,
+        health=halted(container.state.health),
+    )
+    count = container.restart_count + 1 if restart else container.restart_count
+    return attrs.evolve(stopped(container, state), restart_count=count)

@@ -119,12 +119,10 @@ class Runner:
             self._book.get(container.id), state=attrs.evolve(state, status=container.state.status, pid=0)
         )
         self._streams.drop(container.id)
+        await self._book.database.commit(self._book.table.put(failed))
         if container.host.auto_remove:
-            await self._creator.remove(container, volumes=True)
-            self._book.emit("destroy", container)
-        else:
-            await self._book.database.commit(self._book.table.put(failed))
-        self._book.ended(container.id, ExitResult(exit_code=code), removed=container.host.auto_remove)
+            await self._creator.remove(failed, volumes=True)
+        self._book.ended(container.id, ExitResult(exit_code=code))
 
     async def _undo_start(self, id: str, data: Mapping[str, Any]) -> Sequence[Change]:
         container = self._book.table.get(id)

@@ -190,8 +190,6 @@ class Stopper:
                     continue
                 await self._creator.remove(left, volumes=volumes)
         self._streams.drop(id)
-        self._book.emit("destroy", left)
-        self._book.ended(id, ExitResult(exit_code=left.state.exit_code), removed=True)
 
     async def _force_down(self, id: str) -> None:
         self._actors.interrupt(f"container/{id}", "rm", doing=COPY)  # its client may be as slow as it likes

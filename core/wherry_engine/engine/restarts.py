@@ -64,6 +64,7 @@ class Restarts:
 
     def schedule(self, id: str, ran: float, start: Start) -> None:
         """Call `start` when the container's time has come. `ran` are the seconds for which it ran."""
+        self.cancel(id)
         last = 0.0 if ran >= LONG_RUN else self._delays.get(id, 0.0)
         self._delays[id] = min(2 * last or FIRST_DELAY, LONGEST_DELAY)
         if not self._closed:

@@ -98,7 +98,7 @@ class Journal:
         self._finishes: dict[str, Finish] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: set[str] = set()  # intents whose operation is under way in this engine
-        self._owed: dict[str, Intent] = {}  # those whose finish has failed
+        self._owed: dict[str, tuple[Intent, Exception]] = {}  # those whose finish has failed, and why
         self._late: dict[str, tuple[Intent, Late]] = {}  # those that wait for the end of a call, to be finished then
 
     def register(self, name: str, finish: Finish) -> None:
@@ -109,9 +109,9 @@ class Journal:
     async def operation(self, name: str, object: str, *, sync: bool = True, **data: Any) -> AsyncIterator[Operation]:
         """Record the intent, run the body, and undo it unless the body committed.
 
-        `sync` False is for effects that die with the host (mounts, links, processes). Raises as `_settle`.
+        `sync` False is for effects that die with the host (mounts, links, processes). Raises as `_check`.
         """
-        await self._settle(object)
+        self._check(object)
         operation = Operation(self._database, Intent(id=_rising_id(), name=name, object=object, data=data))
         self._running.add(operation.id)
         try:
@@ -144,19 +144,30 @@ class Journal:
         if intent.id not in self._late:
             self._running.discard(intent.id)
 
-    async def _settle(self, object: str) -> None:
-        """What an earlier operation on the object has left is finished before the next one: an undo that comes later would
-        undo that too. Raises why it cannot be finished; `Unavailable` while one of its calls has not returned.
+    def _check(self, object: str) -> None:
+        """Raises `Unavailable` while a call of an earlier operation on the object has not returned, or what it has left
+        cannot be finished: that would undo what comes now.
         """
         for intent, late in self._late.values():
             if intent.object == object:
                 raise Unavailable(f"{object} can be used again when an earlier operation on it has ended: {late.text}")
-        for intent in [each for each in self._owed.values() if each.object == object]:
-            await to_the_end(self.finish(intent))
+        for intent, error in self._owed.values():
+            if intent.object == object:
+                raise Unavailable(f"{object} can be used again when its {intent.name} has been finished: {error}")
+
+    async def settle(self, object: str) -> None:
+        """Finish what operations on the object have left, in its turn, and before anybody looks at its record. What still
+        cannot be finished keeps the object from its next operation.
+        """
+        for intent in [each for each, _ in self._owed.values() if each.object == object]:
+            try:
+                await to_the_end(self.finish(intent))
+            except Exception:
+                log.warning("%s of %s could not be finished now either", intent.name, object, exc_info=True)
 
     async def forward(self, name: str, object: str, *, sync: bool = True, **data: Any) -> None:
         """Record the intent and finish it; there is no way back, and a cancellation waits for the end. What fails is tried
-        once more, then left to the object's next operation or to recovery. Raises as `_settle`.
+        once more, then left to the object's next turn or to recovery. Raises as `_check`.
         """
 
         async def both() -> None:
@@ -168,7 +179,7 @@ class Journal:
         """The first half of `forward`: record the intent, and with it what counts from now on. The caller cannot be cancelled,
         and calls `keep`.
         """
-        await self._settle(object)
+        self._check(object)
         intent = Intent(id=_rising_id(), name=name, object=object, data=data)
         self._running.add(intent.id)
         try:
@@ -204,8 +215,8 @@ class Journal:
         except Late as late:
             self._finish_after(intent, late)
             raise
-        except Exception:
-            self._owed[intent.id] = intent
+        except Exception as error:
+            self._owed[intent.id] = (intent, error)
             raise
 
     async def finish_quietly(self, intent: Intent) -> None:
@@ -238,8 +249,8 @@ class Journal:
         return [decode(value, Intent) for _, value in self._database.load(KIND)]
 
     def unfinished(self) -> list[Intent]:
-        """What is recorded and not under way: its finish failed, and is tried again by the object's next operation, a repair,
-        or the next start.
+        """What is recorded and not under way: its finish failed, and is tried again in the object's next turn, by a repair, or
+        by the next start.
         """
         return [intent for intent in self.pending() if intent.id not in self._running]
 

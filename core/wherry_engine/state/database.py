@@ -148,9 +148,11 @@ class Database:
             if error is not None:
                 request.done.set_exception(error)
                 continue
-            for change in request.changes:
-                change.publish()
-            request.done.set_result(None)
+            try:
+                for change in request.changes:
+                    change.publish()
+            finally:
+                request.done.set_result(None)
 
     def _synchronous(self, mode: str) -> None:
         if mode != self._sync:
