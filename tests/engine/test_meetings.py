@@ -21,3 +21,8 @@ def lab() -> Iterator[Lab]:
 def test_operations_that_meet_happen_one_after_the_other_or_not_at_all(lab: Lab, first: str) -> None:
     problems = lab.call(*(name for name in PAIRS if name.partition(",")[0] == first), program="meet_lab")
     assert not problems, "\n".join(problems)
+
+
+def test_an_exec_whose_caller_leaves_during_its_start_does_not_go_on(lab: Lab) -> None:
+    problems = lab.call(program="leave_lab")
+    assert not problems, "\n".join(problems)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import attrs
 import orjson
@@ -38,6 +39,7 @@ OPEN = 2.0  # s that output may stay open after the end: another process may hol
 NOT_STARTED = 126
 READY = 10.0  # s that a resize waits for the start
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,7 @@ class Execs:
         self._all: dict[str, _Known] = {}
         self._open: dict[str, dict[str, _Known]] = {}  # those that have not ended, by container
         self._pool = Pool("execs", 4)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         processes.ended = self._ended
 
     # --- asking ---
@@ -151,7 +153,10 @@ class Execs:
                 self._closed(known)
 
     async def start(self, id: str, console_size: tuple[int, int] = (0, 0)) -> ExecStreams:
-        """Begin it; its streams, of which nothing is lost before somebody listens. Raises as `check`, and why it failed."""
+        """Begin it; its streams, of which nothing is lost before somebody listens. Raises as `check`, and why it failed.
+
+        A start that has begun comes to its end; if its caller has left by then, so does the process.
+        """
         self.check(id)
         known = self._all[id]
         spec = known.shown.spec
@@ -159,6 +164,21 @@ class Execs:
             spec = attrs.evolve(spec, console_size=console_size)
         known.shown = attrs.evolve(known.shown, running=True, spec=spec)
         self._emit(known, f"exec_start: {_words(spec)}")
+        starting = self._in_background(self._begin(known))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._in_background(self._unwanted(id, starting))
+            raise
+
+    async def _unwanted(self, id: str, starting: asyncio.Task[ExecStreams]) -> None:
+        await asyncio.wait({starting})
+        with suppress(WherryError, OSError):  # then there is nothing to end
+            starting.result()
+            await self.end(id)
+
+    async def _begin(self, known: _Known) -> ExecStreams:
+        id = known.shown.id
         try:
             known.streams = await self._launch(known)
         except OSError as error:  # the operating system's word on one of our own steps
@@ -286,9 +306,13 @@ class Execs:
             with suppress(Unavailable):  # a monitor that has died remembers nothing, or is told with the container
                 await self._processes.forget(id)
 
-        task = asyncio.create_task(forget())
+        self._in_background(forget())
+
+    def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def adopt(self) -> None:
         """At the engine's start: what an earlier one has started, and nobody is connected to any more."""
