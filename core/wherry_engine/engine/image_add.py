@@ -28,7 +28,7 @@ from wherry_engine.engine.layer_source import Source, is_compressed, unpack_file
 from wherry_engine.engine.layers import Layers
 from wherry_engine.journal.journal import Journal, Operation
 from wherry_engine.state.database import Change
-from wherry_engine.work import Pool
+from wherry_engine.work import Pool, to_the_end
 
 READ_DEADLINE = 3600.0
 Report = Callable[[ImageProgress], None]
@@ -207,7 +207,7 @@ class Importer:
         try:
             await self._pool.run("image.load.spool", lambda: opened.append(os.open(path, flags, 0o600)))
             async for data in stream:
-                await asyncio.to_thread(take, data)
+                await to_the_end(asyncio.to_thread(take, data))  # the file is not closed while it is written to
         finally:
             for descriptor in opened:
                 os.close(descriptor)
