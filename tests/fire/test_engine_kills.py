@@ -1,222 +1,84 @@
-"""wherryd is killed at random moments while workers use it: what it has acknowledged is so, and nothing else is left.
+"""Processes of ours are killed at random moments while workers use the engine: what it has acknowledged is so, and nothing
+else is left.
 
 WHERRY_KILL_SEED repeats a run's random choices; the moments at which the kernel and the engine are hit differ all the same.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import os
 import random
-import tarfile
-import threading
+import signal
 import time
 
 import pytest
-from tests.fire.daemon import BACK, IMAGE, Api, Fire, Refused, eventually
+from tests.fire.daemon import BACK, Fire
+from tests.fire.machinery import MONITOR, SUPERVISOR, Machinery
+from tests.fire.workers import check, end, left, remove_all, working
+
+from wherry.testing import tasks
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(120)]
 
-KILLS, WORKERS = 20, 4
-STEPS = (
-    "start", "stop", "kill", "pause", "exec", "exec", "rename", "update", "copy", "commit", "tag", "import", "network", "connect", "volume",
-)  # fmt: skip
-KEPT = 0.2  # of what is made is not removed by who made it, but for networks, of which there are few
-PATHS = {"container": "containers", "network": "networks", "volume": "volumes", "image": "images"}
-Object = tuple[str, str]  # kind, name
+KILLS = 20
+# How an operation fails whose helper was killed, or the supervisor above it.
+DIED = ("the helper for", "job: the process at supervisor.sock has ended")
 
 
-def _tree() -> bytes:
-    """The archive of a folder with a file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        entry = tarfile.TarInfo("word")
-        entry.size = 5
-        tar.addfile(entry, io.BytesIO(b"hello"))
-    return out.getvalue()
-
-
-TREE = _tree()
-
-
-class Worker(threading.Thread):
-    """Makes, uses and removes objects, one life of a container after the other, and remembers what was acknowledged."""
-
-    def __init__(self, number: int, api: Api, seed: str) -> None:
-        super().__init__(name=f"worker-{number}", daemon=True)
-        self.number, self.api, self.random = number, api, random.Random(f"{seed}/{number}")
-        self.over = threading.Event()
-        self.life = ""  # the name that all objects of the present life begin with
-        self.made: set[Object] = set()
-        self.removed: set[Object] = set()
-        self.doubtful: set[str] = set()  # lives in which a request was cut off
-        self.faults: list[str] = []
-
-    def run(self) -> None:
-        count = 0
-        while not self.over.is_set():
-            count += 1
-            self.life = f"w{self.number}-{count}-"
-            try:
-                self._live(f"{self.life}c")
-            except (OSError, http.client.HTTPException):
-                self.doubtful.add(self.life)
-                self.over.wait(0.05)
-            except Refused as refused:
-                self.faults.append(f"{self.life}: {refused}")
-
-    def _live(self, name: str) -> None:
-        policy = self.random.choice(["no", "no", "always", "on-failure"])
-        mode = self.random.choice(["none", "none", "bridge"])
-        self.api.create(name, RestartPolicy={"Name": policy}, Binds=[f"{self.life}data:/data"], NetworkMode=mode)
-        self.made |= {("container", name), ("volume", f"{self.life}data")}
-        running = False
-        for step in self.random.sample(STEPS, 5):
-            if step in ("start", "rename", "update", "copy", "commit", "tag", "import", "network", "volume"):
-                name = getattr(self, f"do_{step}")(name) or name
-                running = running or step == "start"
-            elif running and (step != "connect" or mode == "bridge"):
-                getattr(self, f"do_{step}")(name)
-                running = step not in ("stop", "kill", "pause")
-        for kind, made in sorted(self.made - self.removed):
-            if made.startswith(self.life) and (self.random.random() > KEPT or kind == "network"):
-                self._remove(kind, made)
-
-    # --- what a life is made of ---
-
-    def _remove(self, kind: str, name: str) -> None:
-        if kind == "container":
-            self.api("DELETE", f"/containers/{name}", force=1)
-        else:
-            try:
-                self.api("DELETE", f"/{PATHS[kind]}/{name}")
-            except Refused as refused:
-                if refused.status not in (403, 409):  # a container that was kept uses it
-                    raise
-                return
-        self.removed.add((kind, name))
-
-    def do_start(self, name: str) -> None:
-        self.api("POST", f"/containers/{name}/start")
-
-    def do_stop(self, name: str) -> None:
-        self.api("POST", f"/containers/{name}/stop")
-
-    def do_kill(self, name: str) -> None:
-        self.api("POST", f"/containers/{name}/kill")
-
-    def do_pause(self, name: str) -> None:
-        self.api("POST", f"/containers/{name}/pause")
-
-    def do_exec(self, name: str) -> None:
-        id = self.api("POST", f"/containers/{name}/exec", {"Cmd": ["true"]})["Id"]
-        self.api("POST", f"/exec/{id}/start", {"Detach": True})
-
-    def do_rename(self, name: str) -> str:
-        renamed = f"{self.life}renamed"
-        self.api("POST", f"/containers/{name}/rename", name=renamed)
-        self.removed.add(("container", name))
-        self.made.add(("container", renamed))
-        return renamed
-
-    def do_update(self, name: str) -> None:
-        self.api("POST", f"/containers/{name}/update", {"PidsLimit": 100})
-
-    def do_copy(self, name: str) -> None:
-        self.api("PUT", f"/containers/{name}/archive?path=/tmp", TREE)
-
-    def do_commit(self, name: str) -> None:
-        self.api("POST", "/commit", container=name, repo=f"{self.life}committed")
-        self.made.add(("image", f"{self.life}committed"))
-
-    def do_tag(self, _name: str) -> None:
-        self.api("POST", f"/images/{IMAGE}/tag", repo=f"{self.life}tagged")
-        self.made.add(("image", f"{self.life}tagged"))
-
-    def do_import(self, _name: str) -> None:
-        self.api("POST", "/images/create", TREE, fromSrc="-", repo=f"{self.life}imported")
-        self.made.add(("image", f"{self.life}imported"))
-
-    def do_volume(self, _name: str) -> None:
-        self.api("POST", "/volumes/create", {"Name": f"{self.life}volume"})
-        self.made.add(("volume", f"{self.life}volume"))
-
-    def do_network(self, _name: str) -> None:
-        self.api("POST", "/networks/create", {"Name": f"{self.life}network"})
-        self.made.add(("network", f"{self.life}network"))
-
-    def do_connect(self, name: str) -> None:
-        if ("network", f"{self.life}network") in self.made:
-            self.api("POST", f"/networks/{self.life}network/connect", {"Container": name})
-            self.api("POST", f"/networks/{self.life}network/disconnect", {"Container": name})
+def chances() -> random.Random:
+    """Those of this run."""
+    seed = os.environ.get("WHERRY_KILL_SEED") or str(random.randrange(10**6))
+    print(f"WHERRY_KILL_SEED={seed}")  # noqa: T201  to repeat it
+    return random.Random(seed)
 
 
 def test_a_killed_engine_loses_nothing_that_it_has_acknowledged(fire: Fire) -> None:
-    seed = os.environ.get("WHERRY_KILL_SEED") or str(random.randrange(10**6))
-    print(f"WHERRY_KILL_SEED={seed}")  # noqa: T201  to repeat it
-    chance = random.Random(seed)
-    workers = [Worker(number, fire.api, seed) for number in range(WORKERS)]
-    for worker in workers:
-        worker.start()
+    chance = chances()
+    workers = working(fire, str(chance.random()))
     delays = []
     for _ in range(KILLS):
         time.sleep(chance.uniform(0.05, 0.8))
         fire.kill()
         delays.append(fire.start())
-        _check(fire, workers)
-    for worker in workers:
-        worker.over.set()
-    for worker in workers:
-        worker.join(30)
+        check(fire, workers)
+    end(workers)
     assert max(delays) <= BACK, delays
     assert [fault for worker in workers for fault in worker.faults] == []
     assert sum(len(worker.removed) for worker in workers) > KILLS
     fire.kill()
     fire.start()
-    for worker in workers:
-        worker.life = ""
-    _check(fire, workers)
-    _remove_all(fire)
-    for folder in (
-        "containers",
-        "mounts",
-        "volume-mounts",
-        "images/tmp",
-        "storage/overlay2/active",
-        "storage/overlay2/new",
-    ):
-        assert list((fire.where.data / folder).iterdir()) == []
-    assert fire.api("GET", "/wherry/check") == []
+    check(fire, workers)
+    remove_all(fire)
+    assert left(fire) == []
 
 
-def _remove_all(fire: Fire) -> None:
-    for kind, name in sorted(_found(fire)):
-        eventually(lambda p=f"/{PATHS[kind]}/{name}": fire.api("DELETE", p, force=1) is not None)  # type: ignore[misc]
+def test_whichever_process_is_killed_what_was_acknowledged_is_so(fire: Fire) -> None:
+    chance, machinery = chances(), Machinery(fire)
+    workers = working(fire, str(chance.random()))
+    for _ in range(2 * KILLS):
+        time.sleep(chance.uniform(0.05, 0.4))
+        name = chance.choice(["engine", MONITOR, SUPERVISOR, "wherry-helper", "crun"])
+        if name == "engine":
+            fire.kill()
+            fire.start()
+        elif name in (MONITOR, SUPERVISOR):
+            machinery.kill(name)
+        else:
+            _kill_one(name)
+        check(fire, workers)
+    end(workers)
+    faults = [fault for worker in workers for fault in worker.faults]
+    assert [fault for fault in faults if not any(words in fault for words in DIED)] == []
+    check(fire, workers)
+    remove_all(fire)
+    assert left(fire) == []
 
 
-def _found(fire: Fire) -> set[Object]:
-    """All objects that workers have made."""
-    containers = [each["Names"][0][1:] for each in fire.api("GET", "/containers/json", all=1)]
-    images = [tag.removesuffix(":latest") for each in fire.api("GET", "/images/json") for tag in each["RepoTags"] or ()]
-    networks = [each["Name"] for each in fire.api("GET", "/networks")]
-    volumes = [each["Name"] for each in fire.api("GET", "/volumes")["Volumes"]]
-    names = {"container": containers, "image": images, "network": networks, "volume": volumes}
-    return {(kind, name) for kind, all in names.items() for name in all if name.startswith("w")}
-
-
-def _check(fire: Fire, workers: list[Worker]) -> None:
-    """What was acknowledged before we ask is so, but for what is being done meanwhile."""
-    made = {each for worker in workers for each in tuple(worker.made)}
-    removed = {each for worker in workers for each in tuple(worker.removed)}
-    unsure = {worker.life for worker in workers if worker.life}
-    found = _found(fire)
-    unsure |= {worker.life for worker in workers if worker.life}
-    unsure |= {life for worker in workers for life in tuple(worker.doubtful)}
-
-    def sure(objects: set[Object]) -> set[Object]:
-        return {(kind, name) for kind, name in objects if "-".join(name.split("-")[:2]) + "-" not in unsure}
-
-    assert not (removed & found), f"removed, and back: {removed & found}"
-    assert not sure(made - removed - found), f"made, and lost: {sure(made - removed - found)}"
-    assert not sure(found - made), f"made by nobody: {sure(found - made)}"
+def _kill_one(name: str) -> None:
+    """One of the processes that live for a moment, if there is one within a second."""
+    late = time.monotonic() + 1
+    while time.monotonic() < late:
+        for process in tasks.descendants(os.getpid()):
+            if process.name == name and process.state != "Z":
+                os.kill(process.pid, signal.SIGKILL)
+                return
