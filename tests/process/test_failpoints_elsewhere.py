@@ -92,12 +92,13 @@ async def runtime_at_work(tree: Tree) -> None:
     slow = tree.root / "slow" / "crun"
     slow.parent.mkdir(exist_ok=True)
     slow.write_text(
-        "#!/bin/busybox sh\n[ -e $0.quick ] || { touch $0.quick; exec /bin/busybox sleep 600; }\nexec crun $@\n"
+        "#!/bin/busybox sh\n[ -e $0.quick ] || { echo $$ > $0.quick; exec /bin/busybox sleep 600; }\nexec crun $@\n"
     )
     slow.chmod(0o755)
     crawling = Runtime((str(slow),), "", hide_unified_cgroup=runtime("crun").hide_unified_cgroup)
     creation = asyncio.ensure_future(tree.processes.create(tree.launch("half", "exit 3", runtime=crawling)))
-    await until(lambda: Path(f"{slow}.quick").exists())
+    quick = Path(f"{slow}.quick")
+    await until(lambda: quick.exists() and quick.read_text() != "")
     await tree.strike_monitor()
     try:
         await creation
@@ -105,6 +106,9 @@ async def runtime_at_work(tree: Tree) -> None:
         assert (await tree.ended("half")).status == 3
     finally:
         await delete(tree, "half", crawling)
+        pid = int(quick.read_text())
+        if alive(pid) and b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)  # of a supervisor that has died over it
 
 
 async def stopped_monitor(tree: Tree) -> None:
@@ -123,7 +127,7 @@ def alive(pid: int) -> bool:
     """Whether the process runs, and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
