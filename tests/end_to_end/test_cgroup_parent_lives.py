@@ -13,13 +13,11 @@ from tests.fire.daemon import Api
 
 from wherry.linux import cgroups
 from wherry.testing.fixtures import HostLedger
-from wherry.testing.ledger import become_subreaper, reap_orphans
 
 pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.timeout(120)]
 
 
 def test_a_container_and_the_groups_above_it_outlive_a_killed_engine(host_ledger: HostLedger, group_name: str) -> None:
-    become_subreaper()
     with lab({}) as made:
         for container in ("ends", "stays"):
             made.docker("run", "-d", "--name", container, "--cgroup-parent", f"{group_name}/{container}", *QUICK)
@@ -36,7 +34,6 @@ def test_a_container_and_the_groups_above_it_outlive_a_killed_engine(host_ledger
         assert Api(made.where.socket)("GET", "/wherry/check") == []
         made.docker("rm", "-f", "stays")
         assert places(group_name) == []
-    reap_orphans()
 
 
 def test_a_check_finds_the_group_of_a_container_that_does_not_run(host_ledger: HostLedger, group_name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,15 @@ def test_mounts_of_volumes_are_told_in_events(shared: Client) -> None:
     mounted = told[1]["Actor"]["Attributes"]
     del mounted["container"]
     assert mounted == {"destination": "/d", "driver": "local", "propagation": "", "read/write": "false"}
+
+
+def test_containers_that_are_created_at_once_share_what_the_first_puts_into_their_new_volume(shared: Client) -> None:
+    fill = "mkdir /many; for i in $(seq 1500); do echo $i > /many/$i; done"
+    shared.run("run", "--name", "filler", "busybox", "sh", "-c", fill)
+    shared.run("commit", "filler", "many")
+    for attempt in range(3):
+        mount = f"shared{attempt}:/many"
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda _, mount=mount: shared.run("create", "-v", mount, "many"), range(6)))
+        count = shared.text("run", "--rm", "-v", mount, "many", "sh", "-c", "cat /many/* | wc -l")
+        assert count == "1500\n"

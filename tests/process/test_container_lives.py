@@ -29,7 +29,7 @@ def test_exit_statuses_are_exact(scenario: Scenario, name: str) -> None:
         await tree.run("killed", ["/bin/sleep", "60"])
         await tree.processes.kill("killed", signal.SIGKILL)
         await tree.run("terminated", "trap 'exit 143' TERM; echo ready; while :; do sleep 0.02; done")
-        await until(lambda: tree.log("terminated").stat().st_size > 0)
+        await until(lambda: tree.log("terminated").exists() and tree.log("terminated").stat().st_size > 0)
         await tree.processes.kill("terminated", signal.SIGTERM)
         statuses = {id: (await tree.ended(id)).status for id in ("zero", "seven", "killed", "terminated")}
         assert statuses == {"zero": 0, "seven": 7, "killed": 137, "terminated": 143}

@@ -35,8 +35,6 @@ from wherry_engine.journal.journal import Journal
 from wherry_engine.state.database import Change
 from wherry_engine.work import Pool
 
-COPY_DEADLINE = 3600.0
-
 
 class Creator:
     """Makes containers and removes them."""
@@ -199,8 +197,7 @@ class Creator:
         try:
             for point in points:
                 path = await self._parts.volumes.attach(point.name, container.id)
-                arguments = {"rootfs": str(target), "path": point.destination, "target": path}
-                await self._parts.processes.job("copy_up", arguments, deadline=COPY_DEADLINE)
+                await self._parts.volumes.fill(point.name, path, target, point.destination)
         finally:
             for point in points:
                 await self._parts.volumes.detach(point.name, container.id)

@@ -30,6 +30,7 @@ from wherry_engine.state.database import Change, Database
 from wherry_engine.state.table import Table
 from wherry_engine.work import Pool
 
+COPY_DEADLINE = 3600.0
 MOUNT_DEADLINE = 30.0
 MEASURE_DEADLINE = 30.0
 
@@ -220,6 +221,15 @@ class Volumes:
                     raise type(error)(f"error while mounting volume '{record.mountpoint}': {error.text}") from error
             holders.add(container_id)
         return record.mountpoint
+
+    async def fill(self, name: str, path: str, rootfs: Path, source: str) -> None:
+        """Copy what the tree at `rootfs` has at `source` into the volume, attached at `path`, unless something is in it.
+
+        In the volume's turn: of two containers that begin with it at once, the second finds what the first has copied.
+        """
+        async with self._actors.turn(f"volume/{name}", "filling the volume"):
+            arguments = {"rootfs": str(rootfs), "path": source, "target": path}
+            await self._processes.job("copy_up", arguments, deadline=COPY_DEADLINE)
 
     async def detach(self, name: str, container_id: str) -> None:
         """The container no longer needs it; after the last one it is unmounted."""
