@@ -21,6 +21,7 @@ from wherry.linux.netlink_events import NETFILTER, NFTABLES_GROUP, Listener, own
 from wherry.linux.steps import effect
 
 _one_at_a_time = Lock()  # several contexts of libnftables before 1.0.9 share what is not guarded
+_ATTEMPTS = 3
 _NEW_GENERATION = 10 << 8 | 15  # NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN: ends each transaction's notifications
 
 
@@ -76,8 +77,8 @@ class Nft:
         """A line for each chain, rule, set, map and element of a table, without its name; none if there is no table."""
         if (family, table) not in self.tables():
             return set()
-        listed = json.loads(self._thread.submit(self._run, f"list table {family} {table}", as_json=True).result())
-        return {line for item in listed["nftables"] for kind, body in item.items() for line in _lines(kind, body)}
+        listed = self._listed(f"list table {family} {table}")
+        return {line for item in listed for kind, body in item.items() for line in _lines(kind, body)}
 
     def base_chains(self) -> list[Chain]:
         """Every base chain there is, without its rules. Raises NftError."""
@@ -90,7 +91,7 @@ class Nft:
         return self._chains(f"list table {family} {name}")
 
     def _chains(self, command: str) -> list[Chain]:
-        objects = json.loads(self._thread.submit(self._run, command, as_json=True).result())["nftables"]
+        objects = self._listed(command)
         rules: dict[tuple[str, str, str], list[Rule]] = {}
         for rule in (each["rule"] for each in objects if "rule" in each):
             place = (rule["family"], rule["table"], rule["chain"])
@@ -108,6 +109,17 @@ class Nft:
             )
             for chain in (each["chain"] for each in objects if "chain" in each)
         ]
+
+    def _listed(self, command: str) -> list[dict[str, Any]]:
+        """What a command lists. An answer that ends in its middle, as libnftables 1.0.6 has given, is asked for again."""
+        for _ in range(_ATTEMPTS):
+            answer = self._thread.submit(self._run, command, as_json=True).result()
+            try:
+                objects: list[dict[str, Any]] = json.loads(answer)["nftables"]
+            except json.JSONDecodeError:
+                continue
+            return objects
+        raise NftError(f"libnftables gives no whole answer to {command!r}; the last one ends with {answer[-80:]!r}")
 
     def close(self) -> None:
         """End the thread."""
