@@ -11,14 +11,13 @@ import contextvars
 import queue
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from wherry.errors import Unavailable
 from wherry.linux.steps import step
 
-P = ParamSpec("P")
 T = TypeVar("T")
 DEADLINE = 30.0
 

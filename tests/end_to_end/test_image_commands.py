@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from scripts import images
 from scripts.engine import Places
+from tests.archives import folder
 from tests.end_to_end.conftest import Client
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -37,14 +36,7 @@ def names(docker: Client) -> list[str]:
     return sorted(docker.text("images", "--format", "{{.Repository}}:{{.Tag}}").split())
 
 
-def root() -> bytes:
-    """The tar of a root file system with one file."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
-        header = tarfile.TarInfo("etc/file")
-        header.size = 2
-        tar.addfile(header, io.BytesIO(b"x\n"))
-    return made.getvalue()
+ROOT_FILES = folder(("etc/file", b"x\n"))  # of a root file system
 
 
 def test_an_image_is_found_by_name_and_by_every_beginning_of_its_id(docker: Client) -> None:
@@ -194,16 +186,16 @@ def test_an_import_takes_changes_and_notes_where_it_came_from(docker: Client) ->
         "HEALTHCHECK --interval=5s CMD probe",
     )  # fmt: skip
     words = [word for change in changes for word in ("-c", change)]
-    id = docker.text("import", *words, "-m", "a message", "-", "made:1", stdin=root()).strip()
+    id = docker.text("import", *words, "-m", "a message", "-", "made:1", stdin=ROOT_FILES).strip()
     found = docker.inspect("--type", "image", "made:1")
     assert (found["Id"], found["Comment"]) == (id, "a message")
     config = found["Config"]
     assert config["Healthcheck"] == {"Test": ["CMD-SHELL", "probe"], "Interval": 5_000_000_000}
     assert (config["Cmd"], config["Env"], config["User"], config["Labels"]) == (["/x"], ["A=b"], "joe", {"a": "b"})
-    docker.run("import", "-", "made:2", stdin=root())
+    docker.run("import", "-", "made:2", stdin=ROOT_FILES)
     assert docker.text("image", "inspect", "made:2", "-f", "{{.Comment}}") == "Imported from -\n"
     assert docker.text("images", "-f", "label=a=b", "--format", "{{.Tag}}") == "1\n"
-    told = docker.fails("import", "-c", "RUN x", "-", "made:3", stdin=root())
+    told = docker.fails("import", "-c", "RUN x", "-", "made:3", stdin=ROOT_FILES)
     assert "run is not a valid change command" in told
     assert docker.fails("import", "-", "made:4", stdin=b"garbage")
     assert docker.fails("load", stdin=b"garbage")

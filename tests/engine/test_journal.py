@@ -56,6 +56,12 @@ def test_a_committed_operation_is_not_undone_and_leaves_no_intent(tmp_path: Path
     run(tmp_path, body)
 
 
+async def at_rest(journal: Journal) -> None:
+    """Return when nothing is under way."""
+    while journal.busy:
+        await asyncio.sleep(0.01)
+
+
 async def note_and_fail(journal: Journal) -> None:
     async with journal.operation("make", "x", key="k") as operation:
         await operation.note(more=1)
@@ -295,8 +301,7 @@ def test_an_object_on_which_a_call_hangs_is_refused_until_that_is_undone(tmp_pat
         async with journal.operation("make", "other") as operation:
             await operation.commit()
         released.set()
-        while journal.busy:
-            await asyncio.sleep(0.01)
+        await at_rest(journal)
         assert undone.calls == [("x", {})]
         await journal.forward("make", "x")
         pool.close()
@@ -323,8 +328,7 @@ def test_a_removal_whose_call_hangs_is_not_tried_again_beside_it(tmp_path: Path)
             await journal.forward("remove", "x")
         assert calls == ["begun"]
         released.set()
-        while journal.busy:
-            await asyncio.sleep(0.01)
+        await at_rest(journal)
         assert calls == ["begun", "ended", "begun", "ended"]
         assert not journal.pending()
         pool.close()
@@ -349,8 +353,7 @@ def test_a_cancelled_call_that_hangs_is_late_so_that_no_undo_meets_it(tmp_path: 
             await task
         assert not undone.calls
         released.set()
-        while journal.busy:
-            await asyncio.sleep(0.01)
+        await at_rest(journal)
         assert undone.calls == [("x", {})]
         pool.close()
 

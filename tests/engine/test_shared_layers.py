@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from scripts.engine import ROOT, Engine, workplace
+from tests.archives import folder
 from tests.cli.client import Client
 from tests.engine.sweep_lab import busybox
-from tests.fire.power_lab import archive, folder
+from tests.fire.power_lab import archive
 
 from wherry.testing.ledger import become_subreaper, reap_orphans
 

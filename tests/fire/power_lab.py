@@ -12,18 +12,17 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import io
 import json
 import os
 import random
 import sqlite3
 import subprocess
 import sys
-import tarfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tests.archives import folder
 from tests.engine.sweep_lab import Lab, busybox, settled, stream
 from tests.fire.bugs import plant
 
@@ -67,17 +66,6 @@ class Ledger:
             yield expected
         finally:
             self._copies.remove(expected)
-
-
-def folder(*files: tuple[str, bytes], onto: bytes = b"") -> bytes:
-    """A tar of these files, after those of the tar `onto`."""
-    out = io.BytesIO(onto)
-    with tarfile.open(fileobj=out, mode="a" if onto else "w") as tar:
-        for name, data in files:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
 
 
 def payload(random_: random.Random) -> tuple[str, bytes]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import io
 import random
-import tarfile
 import threading
 from typing import Any
 
+from tests.archives import folder
 from tests.fire.daemon import IMAGE, Api, Fire, Refused, eventually
 
 WORKERS = 4
@@ -20,17 +19,7 @@ PATHS = {"container": "containers", "network": "networks", "volume": "volumes", 
 Object = tuple[str, str]  # kind, name
 
 
-def _tree() -> bytes:
-    """The archive of a folder with a file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        entry = tarfile.TarInfo("word")
-        entry.size = 5
-        tar.addfile(entry, io.BytesIO(b"hello"))
-    return out.getvalue()
-
-
-TREE = _tree()
+TREE = folder(("word", b"hello"))
 
 
 class Worker(threading.Thread):

@@ -31,6 +31,7 @@ BUSYBOX = "/bin/busybox"
 CAPABILITIES = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID"]
 NO_LOG = LocalLog(format="none")
 JSON_FILE = LocalLog(format="json-file")
+SPURTS = "for i in $(seq 1 20); do seq 1 1000; usleep 5000; done"  # 20 times all numbers up to 1000
 HYBRID = os.path.ismount("/sys/fs/cgroup/unified")
 
 

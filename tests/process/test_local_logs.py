@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.process.process_kit import Scenario, Tree, until
+from tests.process.process_kit import SPURTS, Scenario, Tree, until
 
 from wherry.model.logs import LocalLog, LogQuery, Record
 from wherry_engine.engine.log_files import FORMS
@@ -45,7 +45,7 @@ def test_every_byte_of_both_streams_is_kept(scenario: Scenario) -> None:
 def test_the_log_is_rotated_and_compressed_and_the_oldest_goes(scenario: Scenario) -> None:
     async def body(tree: Tree) -> None:
         log = LocalLog(format="local", max_size=50_000, max_files=3, compress=True)
-        await tree.run("long", "for i in $(seq 1 20); do seq 1 1000; usleep 5000; done", log=log)
+        await tree.run("long", SPURTS, log=log)
         await tree.ended("long")
         path = tree.log("long")
         packed = [path.with_name(f"{path.name}.{n}.gz") for n in (1, 2)]

@@ -8,7 +8,7 @@ import json
 import socket
 
 import pytest
-from tests.process.process_kit import NO_LOG, Scenario, Tree, attach, read_all, unframed, until
+from tests.process.process_kit import NO_LOG, SPURTS, Scenario, Tree, attach, read_all, unframed, until
 
 from wherry.errors import Invalid
 from wherry.model.logs import LocalLog
@@ -56,7 +56,7 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_container(scenario: Scen
 def test_logs_are_rotated_and_compressed(scenario: Scenario) -> None:
     async def body(tree: Tree) -> None:
         log = LocalLog(format="json-file", max_size=100_000, max_files=3, compress=True)
-        await tree.run("long", "for i in $(seq 1 20); do seq 1 1000; usleep 5000; done", log=log)
+        await tree.run("long", SPURTS, log=log)
         await tree.ended("long")
         path = tree.log("long")
         older = [path.with_name(f"{path.name}.{n}.gz") for n in (2, 1)]

@@ -115,6 +115,16 @@ def kin_of(pid: int) -> tuple[int, int] | None:
     return (int(fields[1]), int(fields[3])) if fields else None
 
 
+def open_files(pid: int) -> set[str]:
+    """What its descriptors lead to, as /proc names it; nothing if it is gone. Raises PermissionError."""
+    found: set[str] = set()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
 def is_stopped(pid: int) -> bool:
     """Whether no thread of a process runs, or will before SIGCONT: it is stopped as a whole, or is gone."""
     try:

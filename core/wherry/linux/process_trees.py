@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from contextlib import suppress
 
 from wherry.linux import cgroups
-from wherry.linux.process import kin_of
+from wherry.linux.process import kin_of, open_files
 from wherry.linux.steps import effect
 
 
-def end_tree(root: int, group: str, pipes: Collection[str], spared: int) -> None:
+def end_tree(root: int, group: str, pipes: Set[str], spared: int) -> None:
     """Kill `root` (0: it has ended), its session, who holds one of `pipes`, as /proc calls them, and all below these.
 
     Only processes of the group are looked at, and `spared`, its first, and its session are left alone. All are stopped
@@ -25,23 +25,14 @@ def end_tree(root: int, group: str, pipes: Collection[str], spared: int) -> None
     _signal(found, signal.SIGKILL)
 
 
-def _tree(root: int, group: str, pipes: Collection[str], spared: int) -> set[int]:
+def _tree(root: int, group: str, pipes: Set[str], spared: int) -> set[int]:
     kin = {pid: each for pid in cgroups.processes(group) if (each := kin_of(pid))}
-    tree = {pid for pid in kin if pid == root or (pipes and _holds(pid, pipes))}
+    tree = {pid for pid in kin if pid == root or (pipes and not pipes.isdisjoint(open_files(pid)))}
     if root in kin and (spared not in kin or kin[root][1] != kin[spared][1]):
         tree |= {pid for pid, (_, session) in kin.items() if session == kin[root][1]}
     while more := {pid for pid, (parent, _) in kin.items() if parent in tree} - tree:
         tree |= more
     return tree - {spared}
-
-
-def _holds(pid: int, pipes: Collection[str]) -> bool:
-    with suppress(FileNotFoundError, ProcessLookupError), os.scandir(f"/proc/{pid}/fd") as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError, ProcessLookupError):
-                if os.readlink(entry.path) in pipes:
-                    return True
-    return False
 
 
 def _signal(pids: Collection[int], number: signal.Signals) -> None:

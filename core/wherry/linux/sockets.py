@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from wherry.linux.process import open_files
+
 INLINE = 1 << 16  # a longer message travels in a memfd: the socket's buffer is 208 KiB by default
 MAX_FDS = 253  # of one message: SCM_MAX_FD
 _ROOM = INLINE + 16
@@ -58,15 +60,11 @@ def holders(path: str) -> set[int]:
     with open("/proc/net/unix") as file:
         rows = [line.split() for line in file]
     links = {f"socket:[{row[6]}]" for row in rows if row[7:8] == [path] and int(row[3], 16) & _ACCEPTS}
-    return {int(pid) for pid in filter(str.isdecimal, os.listdir("/proc")) if not links.isdisjoint(_open_by(pid))}
-
-
-def _open_by(pid: str) -> set[str]:
-    found: set[str] = set()
-    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    found: set[int] = set()
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+        with suppress(PermissionError):
+            if not links.isdisjoint(open_files(pid)):
+                found.add(pid)
     return found
 
 
